@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Sources, sinks and formats of Eddyline: one folder per system, one module per format.
+
+pub mod format;

@@ -1,0 +1,84 @@
+//! A list of messages in one allocation: what encoders fill and writers drain.
+
+/// Encoded messages, one after the other in one buffer, to be reused from batch to batch.
+#[derive(Debug, Clone, Default)]
+pub struct Messages {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Messages {
+    /// Without messages.
+    pub fn new() -> Self {
+        Messages::default()
+    }
+
+    /// Adds a message.
+    pub fn push(&mut self, message: &[u8]) {
+        self.bytes.extend_from_slice(message);
+        self.finish();
+    }
+
+    /// The buffer, to append the next message to; [`Messages::finish`] ends it.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Ends the message that was appended to [`Messages::buffer`].
+    pub fn finish(&mut self) {
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Message `index`; None past the end.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(index)?;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        Some(&self.bytes[start..end])
+    }
+
+    /// The messages in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> + '_ {
+        (0..self.ends.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Number of messages.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True without messages.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Total bytes of all messages.
+    pub fn byte_len(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Forgets the messages and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_back_in_order_with_their_bounds() {
+        let mut messages = Messages::new();
+        messages.push(b"one");
+        messages.push(b"");
+        messages.buffer().extend_from_slice(b"three");
+        messages.finish();
+        assert_eq!(messages.iter().collect::<Vec<_>>(), [b"one".as_slice(), b"", b"three"]);
+        assert_eq!((messages.len(), messages.byte_len()), (3, 8));
+        assert_eq!(messages.get(3), None);
+        messages.clear();
+        assert!(messages.is_empty());
+        assert_eq!(messages.iter().count(), 0);
+    }
+}

@@ -1,0 +1,69 @@
+//! Formats: how the bytes of one message become rows, and rows become messages.
+//!
+//! A connector asks [`create`] for the format that a table names (`'format' = 'json'`), then makes one [`Decoder`] per
+//! reader and one [`Encoder`] per writer. A decoder gathers rows until [`Decoder::take`] hands them over as one batch,
+//! so that messages are decoded straight into columns. Formats know nothing of topics, files or offsets: the connector
+//! adds the position to their errors.
+
+mod messages;
+mod options;
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use eddyline_engine::changelog::ChangelogBatch;
+use eddyline_engine::connector::{Options, SinkChanges, SourceChanges};
+use eddyline_engine::error::{Error, Result};
+
+pub use messages::Messages;
+pub use options::specs;
+
+/// Turns messages into rows. Bad messages are isolated: whatever `decode` answers, the decoder stays usable and holds
+/// exactly the rows of the messages that were accepted.
+pub trait Decoder: Send {
+    /// Appends the rows of one message: none, one or several. Ok also when the message was skipped because of
+    /// `ignore-parse-errors`. On error nothing of the message was appended; the error is an [`Error::Data`] without
+    /// position, which the caller adds (topic, partition, offset; file, line).
+    fn decode(&mut self, message: &[u8]) -> Result<()>;
+
+    /// Rows gathered since the last [`Decoder::take`].
+    fn rows(&self) -> usize;
+
+    /// Hands over the gathered rows, in the schema the decoder was made for, with kinds if the format carries changes.
+    /// The decoder starts again empty.
+    fn take(&mut self) -> Result<ChangelogBatch>;
+
+    /// Messages skipped since the decoder was made.
+    fn skipped(&self) -> u64;
+}
+
+/// Turns rows into messages.
+pub trait Encoder: Send {
+    /// Appends one message per row to `out`, in order. The batch has the schema the encoder was made for. Formats that
+    /// cannot express a change kind encode the row as if it were an insert; [`Format::sink_changes`] says which kinds
+    /// are expected.
+    fn encode(&mut self, batch: &ChangelogBatch, out: &mut Messages) -> Result<()>;
+}
+
+/// A format with its options resolved.
+pub trait Format: Send + Sync {
+    /// A decoder that produces rows of `schema`. Fails when the format cannot read one of its types.
+    fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>>;
+
+    /// An encoder for rows of `schema`. Fails when the format cannot write one of its types.
+    fn encoder(&self, schema: SchemaRef) -> Result<Box<dyn Encoder>>;
+
+    /// What changes its messages can carry into a table.
+    fn changes(&self) -> SourceChanges;
+
+    /// What changes it can write.
+    fn sink_changes(&self) -> SinkChanges;
+}
+
+/// The format named by `<prefix>format`, configured by the options `<prefix><name>.…`. `prefix` is one of `""`,
+/// `"key."`, `"value."`.
+pub fn create(options: &Options, prefix: &str) -> Result<Arc<dyn Format>> {
+    let name = options.required(&format!("{prefix}format"))?;
+    options::check_format(name)?;
+    Err(Error::internal(format!("format '{name}' is not implemented")))
+}
