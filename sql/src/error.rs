@@ -1,0 +1,301 @@
+//! The error that a user of SQL sees, in PostgreSQL's form: primary message, detail, hint, position, SQLSTATE.
+//!
+//! Phrases that Flink's users know (and search the web for) are kept; [`SqlError`] has a constructor for each. Errors
+//! of the layers below are translated here and nowhere else.
+
+use std::fmt::Write;
+
+use datafusion_common::{DataFusionError, Diagnostic, SchemaError};
+use eddyline_engine::connector::nearest;
+pub use sqlparser::tokenizer::Location;
+use thiserror::Error;
+
+/// Result of every fallible call of this crate.
+pub type Result<T, E = SqlError> = std::result::Result<T, E>;
+
+/// PostgreSQL's five-character error classes, as far as we need them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlState {
+    /// The text is no SQL.
+    SyntaxError,
+    /// No table has this column.
+    UndefinedColumn,
+    /// There is no such table or view.
+    UndefinedTable,
+    /// There is no such function, or none for these argument types.
+    UndefinedFunction,
+    /// The name is taken.
+    DuplicateTable,
+    /// Two columns have one name.
+    DuplicateColumn,
+    /// Several tables have this column.
+    AmbiguousColumn,
+    /// A column is neither grouped nor aggregated.
+    GroupingError,
+    /// Types do not fit.
+    DatatypeMismatch,
+    /// A table definition that makes no sense.
+    InvalidTableDefinition,
+    /// A query that streams cannot answer, or that is wrong in a way none of the others name.
+    InvalidQuery,
+    /// An option or setting has a bad value.
+    InvalidParameter,
+    /// Flink can, we cannot (yet).
+    FeatureNotSupported,
+    /// A row could not be processed.
+    DataException,
+    /// An external system refused or did not answer.
+    SystemError,
+    /// The file system refused.
+    IoError,
+    /// Stopped on request.
+    Cancelled,
+    /// A fault of the engine.
+    Internal,
+}
+
+impl SqlState {
+    /// The five characters.
+    pub fn code(self) -> &'static str {
+        match self {
+            SqlState::SyntaxError => "42601",
+            SqlState::UndefinedColumn => "42703",
+            SqlState::UndefinedTable => "42P01",
+            SqlState::UndefinedFunction => "42883",
+            SqlState::DuplicateTable => "42P07",
+            SqlState::DuplicateColumn => "42701",
+            SqlState::AmbiguousColumn => "42702",
+            SqlState::GroupingError => "42803",
+            SqlState::DatatypeMismatch => "42804",
+            SqlState::InvalidTableDefinition => "42P16",
+            SqlState::InvalidQuery => "42000",
+            SqlState::InvalidParameter => "22023",
+            SqlState::FeatureNotSupported => "0A000",
+            SqlState::DataException => "22000",
+            SqlState::SystemError => "58000",
+            SqlState::IoError => "58030",
+            SqlState::Cancelled => "57014",
+            SqlState::Internal => "XX000",
+        }
+    }
+}
+
+/// What went wrong, for a person.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("{message}")]
+pub struct SqlError {
+    /// One sentence.
+    pub message: String,
+    /// More about it.
+    pub detail: Option<String>,
+    /// What the user can do.
+    pub hint: Option<String>,
+    /// Where, in the text that was given to the parser: line and column from 1.
+    pub position: Option<Location>,
+    /// Its class.
+    pub state: SqlState,
+}
+
+impl SqlError {
+    /// An error with nothing but a class and a message.
+    pub fn new(state: SqlState, message: impl Into<String>) -> Self {
+        SqlError { message: message.into(), detail: None, hint: None, position: None, state }
+    }
+
+    /// Flink's phrase for a token that no statement has there.
+    pub fn encountered(token: &str, at: Location) -> Self {
+        let message = format!("SQL parse failed. Encountered \"{token}\" at line {}, column {}.", at.line, at.column);
+        SqlError::new(SqlState::SyntaxError, message).at(at)
+    }
+
+    /// Flink's phrase for any other mistake in the text.
+    pub fn parse_failed(what: impl AsRef<str>, at: Location) -> Self {
+        SqlError::new(SqlState::SyntaxError, format!("SQL parse failed. {}", what.as_ref())).at(at)
+    }
+
+    /// Flink's phrase for a column that no table of the query has; `known` are the columns there are.
+    pub fn unknown_column<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        SqlError::new(SqlState::UndefinedColumn, format!("Column '{name}' not found in any table"))
+            .suggest(name, known, "columns")
+    }
+
+    /// Flink's phrase for a table or view that does not exist; `known` are those that do.
+    pub fn unknown_table<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        SqlError::new(SqlState::UndefinedTable, format!("Object '{name}' not found")).suggest(name, known, "tables")
+    }
+
+    /// Flink's phrase for a name that is taken.
+    pub fn duplicate_table(name: &str) -> Self {
+        SqlError::new(SqlState::DuplicateTable, format!("A table or view named '{name}' already exists"))
+    }
+
+    /// Something that Flink has and we do not.
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        SqlError::new(SqlState::FeatureNotSupported, what)
+    }
+
+    /// A broken invariant.
+    pub fn internal(what: impl Into<String>) -> Self {
+        SqlError::new(SqlState::Internal, what)
+    }
+
+    /// Adds where it went wrong; an unknown place adds nothing.
+    pub fn at(mut self, position: Location) -> Self {
+        if position.line > 0 {
+            self.position = Some(position);
+        }
+        self
+    }
+
+    /// Adds what the user can do.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds more about it.
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// PostgreSQL's five-character error class.
+    pub fn sqlstate(&self) -> &'static str {
+        self.state.code()
+    }
+
+    fn suggest<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> Self {
+        let mut known: Vec<&str> = known.into_iter().collect();
+        known.sort_unstable();
+        known.dedup();
+        if let Some(near) = nearest(name, known.iter().copied()) {
+            return self.with_hint(format!("did you mean '{near}'?"));
+        }
+        match known.len() {
+            0 => self,
+            1..=12 => self.with_hint(format!("known {what}: {}", known.join(", "))),
+            more => self.with_hint(format!("known {what}: {}, … ({more} in all)", known[..12].join(", "))),
+        }
+    }
+
+    /// The error as psql shows it: message, the line of `sql` with a caret below the place, detail and hint. `sql` is
+    /// the text that was given to the parser.
+    pub fn render(&self, sql: &str) -> String {
+        let mut text = format!("ERROR: {}", self.message);
+        if let Some((line, at)) = self.position.and_then(|at| Some((source_line(sql, at)?, at))) {
+            let label = format!("LINE {}: ", at.line);
+            let before: String = line.chars().take(at.column.saturating_sub(1) as usize).collect();
+            // A tab stays a tab, so that the caret stands below the same place on every terminal.
+            let blank: String =
+                label.chars().chain(before.chars()).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let _ = write!(text, "\n{label}{line}\n{blank}^");
+        }
+        if let Some(detail) = &self.detail {
+            let _ = write!(text, "\nDETAIL: {detail}");
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(text, "\nHINT: {hint}");
+        }
+        text
+    }
+}
+
+fn source_line(sql: &str, at: Location) -> Option<&str> {
+    sql.lines().nth(usize::try_from(at.line).ok()?.checked_sub(1)?)
+}
+
+impl From<eddyline_engine::Error> for SqlError {
+    fn from(error: eddyline_engine::Error) -> Self {
+        use eddyline_engine::Error as E;
+        let state = match &error {
+            E::Data { .. } => SqlState::DataException,
+            E::Expression(_) => SqlState::DataException,
+            E::Option { .. } => SqlState::InvalidParameter,
+            E::Connector { .. } => SqlState::SystemError,
+            E::Checkpoint { .. } | E::Io { .. } => SqlState::IoError,
+            E::Arrow(_) | E::Internal(_) => SqlState::Internal,
+        };
+        let mut result = SqlError::new(state, error.to_string());
+        result.hint = error.hint().map(str::to_string);
+        result
+    }
+}
+
+impl From<DataFusionError> for SqlError {
+    fn from(error: DataFusionError) -> Self {
+        let diagnostic = find_diagnostic(&error).cloned();
+        let mut result = translate(&error, diagnostic.as_ref());
+        let span = diagnostic.as_ref().and_then(|d| d.span);
+        if let (Some(span), None) = (span, result.position) {
+            result = result.at(Location { line: span.start.line, column: span.start.column });
+        }
+        if let (Some(help), None) = (diagnostic.as_ref().and_then(|d| d.helps.first()), &result.hint) {
+            result = result.with_hint(help.message.clone());
+        }
+        result
+    }
+}
+
+fn find_diagnostic(error: &DataFusionError) -> Option<&Diagnostic> {
+    match error {
+        DataFusionError::Diagnostic(diagnostic, _) => Some(diagnostic),
+        DataFusionError::Context(_, inner) => find_diagnostic(inner),
+        DataFusionError::Shared(inner) => find_diagnostic(inner),
+        DataFusionError::Collection(errors) => errors.first().and_then(find_diagnostic),
+        _ => None,
+    }
+}
+
+/// DataFusion's error in our words. An error of ours that travelled through DataFusion comes out unchanged.
+fn translate(error: &DataFusionError, diagnostic: Option<&Diagnostic>) -> SqlError {
+    use DataFusionError as E;
+    match error {
+        E::Diagnostic(_, inner) | E::Context(_, inner) => translate(inner, diagnostic),
+        E::Shared(inner) => translate(inner, diagnostic),
+        E::Collection(errors) if !errors.is_empty() => translate(&errors[0], diagnostic),
+        E::External(inner) => match inner.downcast_ref::<SqlError>() {
+            Some(ours) => ours.clone(),
+            None => SqlError::new(SqlState::Internal, inner.to_string()),
+        },
+        E::SchemaError(inner, _) => translate_schema_error(inner),
+        E::Plan(message) => translate_plan_error(message, diagnostic),
+        E::NotImplemented(message) => SqlError::unsupported(message.clone()),
+        E::Execution(message) => SqlError::new(SqlState::DataException, message.clone()),
+        E::ArrowError(inner, _) => SqlError::new(SqlState::DataException, inner.to_string()),
+        E::Configuration(message) => SqlError::new(SqlState::InvalidParameter, message.clone()),
+        other => SqlError::internal(other.strip_backtrace()),
+    }
+}
+
+fn translate_schema_error(error: &SchemaError) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            SqlError::unknown_column(&field.name, valid_fields.iter().map(|c| c.name.as_str()))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            SqlError::new(SqlState::AmbiguousColumn, format!("Column '{}' is ambiguous", field.name))
+                .with_hint("put the table's name or alias before it")
+        }
+        SchemaError::DuplicateUnqualifiedField { name } | SchemaError::DuplicateQualifiedField { name, .. } => {
+            SqlError::new(SqlState::DuplicateColumn, format!("Column '{name}' appears twice"))
+                .with_hint("give one of them another name with AS")
+        }
+    }
+}
+
+/// DataFusion marks few plan errors by type; the ones that have a phrase of Flink's are known by their diagnostic.
+fn translate_plan_error(message: &str, diagnostic: Option<&Diagnostic>) -> SqlError {
+    let said = diagnostic.map_or("", |d| d.message.as_str());
+    if let Some(table) = said.strip_prefix("table '").and_then(|s| s.strip_suffix("' not found")) {
+        return SqlError::unknown_table(table.rsplit('.').next().unwrap_or(table), []);
+    }
+    if said.starts_with("Invalid function") {
+        return SqlError::new(SqlState::UndefinedFunction, message.to_string());
+    }
+    if let Some(expr) = said.strip_suffix("' must appear in GROUP BY clause because it's not an aggregate expression") {
+        let column = expr.rsplit('.').next().unwrap_or(expr).trim_matches(['"', '`', '\'']);
+        return SqlError::new(SqlState::GroupingError, format!("Expression '{column}' is not being grouped"))
+            .with_hint(format!("add '{column}' to GROUP BY or use it in an aggregate function"));
+    }
+    SqlError::new(SqlState::InvalidQuery, message.to_string())
+}
