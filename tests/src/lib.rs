@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the whole-program tests share: the services they talk to.
+
+pub mod services;

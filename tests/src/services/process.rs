@@ -1,0 +1,86 @@
+//! Child processes that cannot outlive the tests, free ports, and waiting with a deadline.
+//!
+//! A child is started through `setpriv --pdeathsig KILL`, so the kernel ends it with us even when we are killed. That
+//! signal is tied to the *thread* that forked, and test threads come and go; therefore one thread, which lives as long
+//! as the process, starts all children.
+
+use std::net::TcpListener;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+type Order = (Command, Sender<std::io::Result<Child>>);
+
+/// Starts `command` (which should be one made by [`tied`]) from the thread that lives as long as the process.
+pub fn spawn(command: Command) -> std::io::Result<Child> {
+    static STARTER: OnceLock<Sender<Order>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (orders, inbox) = channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let (reply, answer) = channel();
+    starter.send((command, reply)).map_err(std::io::Error::other)?;
+    answer.recv().map_err(std::io::Error::other)?
+}
+
+/// A command for `program` that dies with this process; as `user` when given (needs root).
+pub fn tied(program: &str, user: Option<&str>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(user) = user {
+        command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+/// A TCP port of 127.0.0.1 that nobody uses now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("the address of a bound socket").port()
+}
+
+/// Waits until `probe` returns something; fails with `what` when `limit` has passed.
+pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// True when this process runs as root.
+pub fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0")
+}
+
+/// Makes sure that `program` can be run, installing Debian's `package` as root when it is missing; else fails with
+/// the command to type.
+pub fn require_program(program: &str, package: &str) {
+    if found(program) {
+        return;
+    }
+    let advice = format!("`{program}` is missing; install it with: sudo apt-get install -y {package}");
+    assert!(is_root() && found("apt-get"), "{advice}");
+    let apt = |arguments: &[&str]| {
+        let status = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
+        assert!(status.is_ok_and(|s| s.success()), "apt-get {} failed; {advice}", arguments.join(" "));
+    };
+    apt(&["update", "-q"]);
+    apt(&["install", "-y", "-q", "--no-install-recommends", package]);
+    assert!(found(program), "{advice}");
+}
+
+fn found(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| std::path::Path::new(folder).join(program).exists())
+}
