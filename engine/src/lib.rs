@@ -16,6 +16,7 @@ pub mod runtime;
 pub mod state;
 pub mod testing;
 pub mod time;
+pub mod window;
 
 pub use changelog::{ChangelogBatch, RowKind, RowKinds};
 pub use error::{Error, Result};

@@ -1,1 +1,19 @@
-//! To be written.
+//! The operators: one file each, only its own logic. None knows a channel, barrier, clock, thread or checkpoint.
+
+mod filter;
+mod group_aggregate;
+mod not_null;
+mod project;
+mod union;
+mod unnest;
+mod window_aggregate;
+mod window_assign;
+
+pub use filter::Filter;
+pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
+pub use not_null::NotNullEnforcer;
+pub use project::Project;
+pub use union::Union;
+pub use unnest::Unnest;
+pub use window_aggregate::{TimeAttribute, WindowAggregate, WindowAggregateSpec};
+pub use window_assign::WindowAssign;
