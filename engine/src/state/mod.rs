@@ -14,11 +14,13 @@ pub mod value;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
 /// How the rows of a state are spread over the subtasks of an operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Distribution {
     /// Each row belongs to a key group; a subtask gets the rows of the key groups it owns.
     Keyed,
