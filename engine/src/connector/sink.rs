@@ -88,4 +88,13 @@ pub trait SinkFactory: Send + Sync {
     fn guarantee(&self) -> &'static str {
         "at-least-once"
     }
+
+    /// The attempt is being torn down, after a failure or on request: calls of its sinks that wait must return soon,
+    /// best with an error. The next `open` begins anew.
+    fn interrupt(&self) {}
+
+    /// True when nobody wants the rows any longer: the job then ends quietly.
+    fn is_closed(&self) -> bool {
+        false
+    }
 }

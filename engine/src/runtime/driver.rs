@@ -1,0 +1,405 @@
+//! The control thread of a job: performs what the checkpoint coordinator decides, watches the tasks, restarts them after
+//! failures, and posts what happens.
+//!
+//! One attempt runs at a time. Whatever ends it, all its threads are gone before the next one starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::JobConfig;
+use super::attempt::{Attempt, Blueprint};
+use super::epochs::{EpochParts, manifest};
+use super::handle::Board;
+use super::message::Barrier;
+use super::plan::Plan;
+use super::restore::{Identity, first_epoch, open_nodes};
+use super::snapshot::WrittenNode;
+use super::status::{CheckpointInfo, JobEvent, JobState, RestoredFrom, StopMode};
+use super::stop::{Stopped, TaskResult};
+use super::task::Control;
+use crate::checkpoint::{CheckpointKind, CheckpointStore, Command, Coordinator, Event, Restored, Retention};
+use crate::dataflow::{Dataflow, NodeKind};
+use crate::error::{Error, Result};
+use crate::time::Epoch;
+
+/// How often the coordinator learns the time.
+const TICK: Duration = Duration::from_millis(25);
+
+/// What reaches the driver.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Somebody wants the job to end.
+    StopAsked(StopMode),
+    /// A task has something to say.
+    Task {
+        /// In which attempt.
+        attempt: u64,
+        /// Number of its thread.
+        thread: usize,
+        /// What.
+        what: TaskReport,
+    },
+}
+
+/// What a task has to say.
+#[derive(Debug)]
+pub(super) enum TaskReport {
+    /// A source has read everything.
+    SourceEnded,
+    /// The task's part of a checkpoint is durable.
+    Acknowledged {
+        /// Which checkpoint.
+        epoch: Epoch,
+        /// What was written.
+        nodes: Vec<WrittenNode>,
+    },
+    /// The task's part of a checkpoint could not be written.
+    SnapshotFailed {
+        /// Which checkpoint.
+        epoch: Epoch,
+        /// Why.
+        error: Error,
+    },
+    /// The task's sinks have applied an epoch.
+    Applied {
+        /// Which one.
+        epoch: Epoch,
+    },
+    /// The task has ended.
+    Left(TaskResult),
+}
+
+/// How an attempt ended.
+enum Outcome {
+    /// The last epoch is applied.
+    Finished,
+    /// Ended on request.
+    Canceled,
+    /// A failure, and whether a restart may cure it.
+    Failed(Error, bool),
+}
+
+/// The control thread's things.
+pub(super) struct Driver {
+    pub(super) dataflow: Dataflow,
+    pub(super) plan: Plan,
+    pub(super) config: JobConfig,
+    pub(super) identity: Identity,
+    pub(super) store: Option<Arc<CheckpointStore>>,
+    pub(super) board: Arc<Board>,
+    pub(super) reports: (Sender<Report>, Receiver<Report>),
+    /// The checkpoint that the job was submitted with.
+    pub(super) origin: Option<Restored>,
+    /// The first epoch that this run may have completed itself.
+    pub(super) own_since: Option<Epoch>,
+    /// Number of attempts so far.
+    pub(super) attempts: u64,
+    /// What was asked for, if an end was.
+    pub(super) stop: Option<StopMode>,
+}
+
+/// A started attempt and what is known of its epochs.
+pub(super) struct Run {
+    attempt: Attempt,
+    coordinator: Coordinator,
+    epochs: BTreeMap<Epoch, EpochParts>,
+    sources_left: usize,
+}
+
+impl Driver {
+    /// Opens everything and starts the threads of the next attempt. Errors of external systems come back from here.
+    pub(super) fn open(&mut self) -> Result<Run> {
+        let restored = self.restored()?;
+        let store = self.store.as_deref();
+        let opened = open_nodes(&self.dataflow, &self.config, &self.identity, store, restored.as_ref())?;
+        let first = first_epoch(store, self.own_since)?;
+        self.own_since.get_or_insert(first);
+        self.attempts += 1;
+        if let Some(restored) = &restored {
+            self.announce(restored);
+        }
+        let blueprint = Blueprint {
+            dataflow: &self.dataflow,
+            plan: &self.plan,
+            config: &self.config,
+            metrics: self.board.metrics(),
+            store: self.store.as_ref(),
+            reports: &self.reports.0,
+            number: self.attempts,
+        };
+        let attempt = Attempt::start(&blueprint, opened)?;
+        let (tasks, sinks) = (attempt.thread_count(), attempt.sink_threads().collect());
+        let coordinator =
+            Coordinator::new(self.config.checkpoint.clone(), tasks, sinks, first, self.config.clock.now());
+        let sources_left = attempt.source_threads();
+        Ok(Run { attempt, coordinator, epochs: BTreeMap::new(), sources_left })
+    }
+
+    /// Drives the job to its end.
+    pub(super) fn run(mut self, first: Run) {
+        let mut next: Result<Run> = Ok(first);
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            let outcome = match next {
+                Ok(run) => self.attend(run),
+                Err(error) => {
+                    let retriable = error.is_retriable();
+                    Outcome::Failed(error, retriable)
+                }
+            };
+            let (error, retriable) = match outcome {
+                Outcome::Finished => return self.end(JobState::Finished, None),
+                Outcome::Canceled => return self.end(JobState::Canceled, None),
+                Outcome::Failed(error, retriable) => (error, retriable),
+            };
+            if self.config.restart.reset_after().is_some_and(|reset| began.elapsed() >= reset) {
+                failures = 0;
+            }
+            let jitter = (self.config.clock.now().0.rem_euclid(1000)) as f64 / 1000.0;
+            let delay = self.config.restart.next_delay(failures, jitter).filter(|_| retriable && self.store.is_some());
+            let Some(delay) = delay else { return self.end(JobState::Failed, Some(error)) };
+            failures += 1;
+            if !self.rest(&error, delay) {
+                return self.end(JobState::Canceled, None);
+            }
+            next = self.open();
+            self.board.lock().state = JobState::Running;
+        }
+    }
+
+    /// Waits before a restart; false when the job shall end instead.
+    fn rest(&mut self, error: &Error, delay: Duration) -> bool {
+        tracing::warn!(job = self.config.name, %error, ?delay, "job failed, restarting");
+        {
+            let mut view = self.board.lock();
+            view.state = JobState::Restarting;
+            view.restarts += 1;
+            view.last_error = Some(error.to_string());
+        }
+        self.board.post(JobEvent::Restarting { error: error.to_string(), delay });
+        let deadline = Instant::now() + delay;
+        while self.stop.is_none() {
+            match self.reports.1.recv_deadline(deadline) {
+                Ok(Report::StopAsked(mode)) => self.stop = Some(mode),
+                Ok(Report::Task { .. }) => {}
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    /// Sees an attempt through. All its threads are gone afterwards.
+    fn attend(&mut self, mut run: Run) -> Outcome {
+        let mut outcome = loop {
+            let report = self.reports.1.recv_timeout(TICK);
+            let mut step = match report {
+                Ok(report) => self.on_report(&mut run, report),
+                Err(RecvTimeoutError::Timeout) => Ok(None),
+                Err(RecvTimeoutError::Disconnected) => Err(Outcome::Canceled),
+            };
+            if let Ok(None) = step {
+                step = Ok(Some(Event::Tick { now: self.config.clock.now() }));
+            }
+            if self.is_unwanted() {
+                break Outcome::Canceled;
+            }
+            let performed = step.and_then(|event| self.perform(&mut run, event));
+            if let Err(outcome) = performed {
+                break outcome;
+            }
+        };
+        if !matches!(outcome, Outcome::Finished) {
+            for node in &self.dataflow.nodes {
+                if let NodeKind::Sink(factory) = &node.kind {
+                    factory.interrupt();
+                }
+            }
+        }
+        run.attempt.end();
+        self.after_the_end(&mut outcome);
+        outcome
+    }
+
+    /// Reads what the tasks said while they ended: the cause of a failure may come behind its consequences.
+    fn after_the_end(&mut self, outcome: &mut Outcome) {
+        let mut cause = None;
+        for report in self.reports.1.try_iter() {
+            match report {
+                Report::StopAsked(mode) => self.stop = Some(mode),
+                Report::Task { what: TaskReport::Left(Err(Stopped::Failed(error))), .. } => {
+                    cause.get_or_insert(error);
+                }
+                Report::Task { .. } => {}
+            }
+        }
+        if let (Outcome::Failed(Error::Internal(text), false), Some(cause)) = (&*outcome, cause)
+            && text == LEFT_EARLY
+        {
+            let retriable = cause.is_retriable();
+            *outcome = Outcome::Failed(cause, retriable);
+        }
+    }
+
+    /// True when the job was cancelled or nobody wants its rows any longer.
+    fn is_unwanted(&self) -> bool {
+        let closed = |kind: &NodeKind| matches!(kind, NodeKind::Sink(factory) if factory.is_closed());
+        self.stop == Some(StopMode::Cancel) || self.dataflow.nodes.iter().any(|n| closed(&n.kind))
+    }
+
+    /// Turns a report into an event for the coordinator, if it is one.
+    fn on_report(&mut self, run: &mut Run, report: Report) -> Result<Option<Event>, Outcome> {
+        let now = self.config.clock.now();
+        let (thread, what) = match report {
+            Report::StopAsked(mode) => {
+                self.stop = Some(if self.stop == Some(StopMode::Cancel) { StopMode::Cancel } else { mode });
+                self.board.lock().state = JobState::Stopping;
+                return Ok(Some(Event::StopRequested { kind: CheckpointKind::Stop, now }));
+            }
+            Report::Task { attempt, thread, what } if attempt == self.attempts => (thread, what),
+            Report::Task { .. } => return Ok(None),
+        };
+        Ok(match what {
+            TaskReport::SourceEnded => {
+                run.sources_left -= 1;
+                (run.sources_left == 0).then_some(Event::AllSourcesFinished { now })
+            }
+            TaskReport::Acknowledged { epoch, nodes } => {
+                if let Some(parts) = run.epochs.get_mut(&epoch) {
+                    parts.nodes.extend(nodes);
+                }
+                Some(Event::Acknowledged { epoch, task: thread })
+            }
+            TaskReport::SnapshotFailed { epoch, error } => Some(Event::Declined { epoch, reason: error.to_string() }),
+            TaskReport::Applied { epoch } => Some(Event::Applied { epoch, task: thread }),
+            TaskReport::Left(Err(Stopped::Failed(error))) => {
+                let retriable = error.is_retriable();
+                return Err(Outcome::Failed(error, retriable));
+            }
+            TaskReport::Left(Ok(()) | Err(Stopped::Canceled)) => {
+                return Err(Outcome::Failed(Error::internal(LEFT_EARLY), false));
+            }
+        })
+    }
+
+    /// Gives the coordinator an event and does what it says, until it has nothing more to say.
+    fn perform(&mut self, run: &mut Run, event: Option<Event>) -> Result<(), Outcome> {
+        let mut events: Vec<Event> = event.into_iter().collect();
+        while let Some(event) = events.pop() {
+            for command in run.coordinator.on(event) {
+                events.extend(self.execute(run, command)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, run: &mut Run, command: Command) -> Result<Option<Event>, Outcome> {
+        match command {
+            Command::Inject { epoch, kind } => {
+                tracing::debug!(job = self.config.name, epoch = epoch.0, ?kind, "checkpoint begins");
+                run.epochs.insert(epoch, EpochParts::new(self.config.clock.now()));
+                run.attempt.tell_sources(Control::Start(Barrier { epoch, kind }));
+            }
+            Command::WriteManifest { epoch, kind } => return Ok(Some(self.write_manifest(run, epoch, kind))),
+            Command::Apply { epoch } => run.attempt.tell_sinks(Control::Apply(epoch)),
+            Command::RecordApplied { epoch } => {
+                if let Some(store) = &self.store {
+                    store.record_applied(epoch).map_err(|error| Outcome::Failed(error, true))?;
+                }
+            }
+            Command::Abort { epoch, reason } => {
+                tracing::warn!(job = self.config.name, epoch = epoch.0, reason, "checkpoint given up");
+                run.epochs.remove(&epoch);
+                if let Some(store) = &self.store {
+                    store.discard(epoch);
+                }
+                self.board.lock().failed_checkpoints += 1;
+                self.board.post(JobEvent::CheckpointFailed { epoch, reason });
+            }
+            Command::Fail { reason } => return Err(Outcome::Failed(Error::checkpoint(reason), true)),
+            Command::Finished => return Err(self.finished(run)),
+        }
+        Ok(None)
+    }
+
+    fn write_manifest(&mut self, run: &mut Run, epoch: Epoch, kind: CheckpointKind) -> Event {
+        let parts = run.epochs.remove(&epoch).unwrap_or_else(|| EpochParts::new(self.config.clock.now()));
+        let began = parts.began;
+        let mut bytes = 0;
+        if let Some(store) = &self.store {
+            let finished = run.sources_left == 0;
+            let manifest = manifest(&self.config, &self.identity, &self.dataflow, epoch, kind, finished, parts);
+            bytes = manifest.bytes();
+            if let Err(error) = store.commit(&manifest) {
+                return Event::ManifestFailed { epoch, reason: error.to_string(), now: self.config.clock.now() };
+            }
+        }
+        let now = self.config.clock.now();
+        run.attempt.tell_sources(Control::Completed(epoch));
+        let duration = Duration::from_micros(u64::try_from(now.0 - began.0).unwrap_or(0));
+        let path = self.store.as_ref().map(|s| s.dir().join(format!("chk-{}", epoch.0)));
+        let completed_at = super::epochs::system_time(now);
+        let info = CheckpointInfo { epoch, duration, bytes, completed_at, path };
+        tracing::debug!(job = self.config.name, epoch = epoch.0, ?duration, bytes, "checkpoint complete");
+        self.board.lock().last_checkpoint = Some(info.clone());
+        if self.store.is_some() {
+            self.board.post(JobEvent::CheckpointCompleted(info));
+        }
+        Event::ManifestDurable { epoch, now }
+    }
+
+    /// A job that has read all its input has no use for its checkpoints; a stopped one is resumed from them.
+    fn finished(&self, run: &Run) -> Outcome {
+        if let Some(store) = self.store.as_ref().filter(|_| run.sources_left == 0)
+            && let Err(error) = store.clear()
+        {
+            tracing::warn!(job = self.config.name, %error, "checkpoints of a finished job could not be deleted");
+        }
+        Outcome::Finished
+    }
+
+    /// The checkpoint to start from: the newest of this run, else the one that the job was submitted with.
+    fn restored(&self) -> Result<Option<Restored>> {
+        let newest = match (&self.store, self.own_since) {
+            (Some(store), Some(own)) => store.latest()?.filter(|r| r.manifest.epoch >= own),
+            _ => None,
+        };
+        Ok(newest.or_else(|| self.origin.clone()))
+    }
+
+    fn announce(&self, restored: &Restored) {
+        for text in &restored.skipped {
+            self.board.post(JobEvent::SkippedDamaged { text: text.clone() });
+        }
+        let from = RestoredFrom {
+            epoch: restored.manifest.epoch,
+            taken_at: super::epochs::system_time_ms(restored.manifest.created_ms),
+            path: restored.dir.clone(),
+        };
+        self.board.lock().restored_from = Some(from.clone());
+        self.board.post(JobEvent::Resumed(from));
+    }
+
+    fn end(self, state: JobState, error: Option<Error>) {
+        let deleted = state == JobState::Canceled && self.config.checkpoint.retention == Retention::Delete;
+        if let Some(store) = self.store.as_ref().filter(|_| deleted)
+            && let Err(error) = store.clear()
+        {
+            tracing::warn!(job = self.config.name, %error, "checkpoints of a cancelled job could not be deleted");
+        }
+        match &error {
+            Some(error) => tracing::error!(job = self.config.name, %error, "job failed"),
+            None => tracing::info!(job = self.config.name, ?state, "job ended"),
+        }
+        // The connectors go first, so that readers of collected rows see their end no later than the job's.
+        let Driver { dataflow, store, board, .. } = self;
+        drop((dataflow, store));
+        board.end(state, error);
+    }
+}
+
+/// Stands for the failure of a neighbour until that neighbour's report is read.
+const LEFT_EARLY: &str = "a task ended before its time";

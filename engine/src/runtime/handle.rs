@@ -1,0 +1,197 @@
+//! The outside's hold on a running job: ask how it is, stop it, wait for it. And the board on which the driver posts.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::driver::Report;
+use super::metrics::Metrics;
+use super::status::{CheckpointInfo, JobEvent, JobState, JobStatus, JobSummary, RestoredFrom, StopMode};
+use crate::error::{Error, Result};
+
+/// Events kept for whoever reads them; further ones are dropped until someone does.
+const EVENTS_KEPT: usize = 1024;
+
+/// A running job. Clones are the same job. Dropping all of them leaves the job running.
+#[derive(Clone)]
+pub struct JobHandle {
+    board: Arc<Board>,
+    driver: Sender<Report>,
+}
+
+impl JobHandle {
+    pub(super) fn new(board: Arc<Board>, driver: Sender<Report>) -> Self {
+        JobHandle { board, driver }
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.board.name
+    }
+
+    /// How the job is now.
+    pub fn status(&self) -> JobStatus {
+        self.board.status()
+    }
+
+    /// Asks the job to end and returns at once; [`JobHandle::wait`] waits for the end. A `Cancel` overtakes a stop with
+    /// a checkpoint; anything else after the first call changes nothing.
+    pub fn stop(&self, mode: StopMode) {
+        // A driver that is gone has ended the job already.
+        let _ = self.driver.send(Report::StopAsked(mode));
+    }
+
+    /// Waits until the job has ended. Every call gets the same answer.
+    pub fn wait(&self) -> Result<JobSummary> {
+        let mut view = self.board.lock();
+        loop {
+            if let Some(outcome) = &view.outcome {
+                return outcome.as_ref().map(JobSummary::clone).map_err(duplicate);
+            }
+            view = self.board.ended.wait(view).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until the job has ended, at most `timeout`; None when it still runs then.
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<JobSummary>> {
+        let deadline = Instant::now() + timeout;
+        let mut view = self.board.lock();
+        loop {
+            if let Some(outcome) = &view.outcome {
+                return Some(outcome.as_ref().map(JobSummary::clone).map_err(duplicate));
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            view = self.board.ended.wait_timeout(view, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What happened, in order. There is one queue: each event goes to one reader.
+    pub fn events(&self) -> Receiver<JobEvent> {
+        self.board.events.1.clone()
+    }
+
+    /// What happened since the last call.
+    pub fn drain_events(&self) -> Vec<JobEvent> {
+        self.board.events.1.try_iter().collect()
+    }
+}
+
+/// What the driver posts and handles read.
+pub(super) struct Board {
+    name: String,
+    metrics: Metrics,
+    started: Instant,
+    view: Mutex<View>,
+    ended: Condvar,
+    events: (Sender<JobEvent>, Receiver<JobEvent>),
+}
+
+/// The driver's part of a job's status.
+pub(super) struct View {
+    pub(super) state: JobState,
+    pub(super) restarts: u64,
+    pub(super) last_checkpoint: Option<CheckpointInfo>,
+    pub(super) failed_checkpoints: u64,
+    pub(super) last_error: Option<String>,
+    pub(super) restored_from: Option<RestoredFrom>,
+    outcome: Option<Result<JobSummary>>,
+}
+
+impl Board {
+    /// The board of a job that starts now.
+    pub(super) fn new(name: String, metrics: Metrics) -> Self {
+        let view = View {
+            state: JobState::Running,
+            restarts: 0,
+            last_checkpoint: None,
+            failed_checkpoints: 0,
+            last_error: None,
+            restored_from: None,
+            outcome: None,
+        };
+        Board {
+            name,
+            metrics,
+            started: Instant::now(),
+            view: Mutex::new(view),
+            ended: Condvar::new(),
+            events: bounded(EVENTS_KEPT),
+        }
+    }
+
+    /// The job's counters.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The driver's part, to read or change.
+    pub(super) fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whoever listens.
+    pub(super) fn post(&self, event: JobEvent) {
+        let _ = self.events.0.try_send(event);
+    }
+
+    /// Posts the job's end and wakes all who wait for it.
+    pub(super) fn end(&self, state: JobState, error: Option<Error>) {
+        let mut view = self.lock();
+        view.state = state;
+        let summary = JobSummary {
+            state,
+            rows_read: self.metrics.rows_read(),
+            rows_written: self.metrics.rows_written(),
+            late_rows: self.metrics.late_rows(),
+            skipped_messages: self.metrics.skipped_messages(),
+            restarts: view.restarts,
+            last_checkpoint: view.last_checkpoint.clone(),
+            elapsed: self.started.elapsed(),
+        };
+        if let Some(error) = &error {
+            view.last_error = Some(error.to_string());
+        }
+        view.outcome = Some(error.map_or(Ok(summary), Err));
+        drop(view);
+        self.post(JobEvent::Ended(state));
+        self.ended.notify_all();
+    }
+
+    fn status(&self) -> JobStatus {
+        let view = self.lock();
+        JobStatus {
+            state: view.state,
+            restarts: view.restarts,
+            rows_read: self.metrics.rows_read(),
+            rows_written: self.metrics.rows_written(),
+            lag_rows: self.metrics.lag_rows(),
+            late_rows: self.metrics.late_rows(),
+            skipped_messages: self.metrics.skipped_messages(),
+            watermark: self.metrics.watermark(),
+            last_checkpoint: view.last_checkpoint.clone(),
+            failed_checkpoints: view.failed_checkpoints,
+            last_error: view.last_error.clone(),
+            restored_from: view.restored_from.clone(),
+            nodes: self.metrics.nodes(),
+        }
+    }
+}
+
+/// The same error once more: everybody who waits gets it, and foreign errors cannot be cloned.
+fn duplicate(error: &Error) -> Error {
+    match error {
+        Error::Data { message, hint } => Error::Data { message: message.clone(), hint: hint.clone() },
+        Error::Option { message, hint } => Error::Option { message: message.clone(), hint: hint.clone() },
+        Error::Connector { connector, message, hint, retriable } => {
+            let (message, hint) = (message.clone(), hint.clone());
+            Error::Connector { connector, message, hint, retriable: *retriable }
+        }
+        Error::Checkpoint { message, hint } => Error::Checkpoint { message: message.clone(), hint: hint.clone() },
+        Error::Io { context, source } => {
+            Error::Io { context: context.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
+        }
+        Error::Expression(_) => Error::data(error.to_string()),
+        Error::Arrow(_) | Error::Internal(_) => Error::internal(error.to_string()),
+    }
+}

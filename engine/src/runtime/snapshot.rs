@@ -1,0 +1,213 @@
+//! A subtask's part of a checkpoint: frozen by the task at the barrier, written by background threads, acknowledged to
+//! the driver.
+//!
+//! The task hands over frozen batches and goes on at once. A sink's part is the log of every epoch that it has prepared
+//! and not yet applied: when an epoch is given up, its rows stay in the logs of the epochs after it, so that nothing is
+//! lost and the newest checkpoint alone is enough for recovery.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::driver::{Report, TaskReport};
+use crate::checkpoint::{CheckpointStore, FileEntry};
+use crate::connector::{EpochLog, Sink, SplitPosition};
+use crate::dataflow::Uid;
+use crate::error::{Error, Result};
+use crate::state::Distribution;
+use crate::time::Epoch;
+
+/// Threads that write snapshots.
+const WRITERS: usize = 2;
+/// Snapshots that wait for them; more make the tasks wait.
+const QUEUE: usize = 64;
+
+/// Prepared epochs of one sink subtask that are not applied yet, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pending(Vec<(Epoch, Arc<EpochLog>)>);
+
+impl Pending {
+    /// Adds what the sink has prepared. An empty log asks for nothing and is not kept.
+    pub(super) fn push(&mut self, epoch: Epoch, log: EpochLog) {
+        if !log.is_empty() {
+            self.0.push((epoch, Arc::new(log)));
+        }
+    }
+
+    /// Makes every epoch up to `epoch` visible, in order, and forgets it.
+    pub(super) fn apply_up_to(&mut self, epoch: Epoch, sink: &mut dyn Sink) -> Result<()> {
+        while let Some((first, log)) = self.0.first().filter(|(first, _)| *first <= epoch) {
+            sink.apply(*first, log)?;
+            self.0.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Forgets every epoch up to `epoch`: it is visible already.
+    pub(super) fn forget_up_to(&mut self, epoch: Epoch) {
+        self.0.retain(|(e, _)| *e > epoch);
+    }
+
+    /// The newest prepared epoch.
+    pub(super) fn newest(&self) -> Option<Epoch> {
+        self.0.last().map(|(epoch, _)| *epoch)
+    }
+
+    /// As one log for the store: per epoch its number and length (8 bytes each, little endian) and its content.
+    pub(super) fn encode(&self) -> EpochLog {
+        let mut bytes = Vec::new();
+        for (epoch, log) in &self.0 {
+            bytes.extend_from_slice(&epoch.0.to_le_bytes());
+            bytes.extend_from_slice(&(log.bytes().len() as u64).to_le_bytes());
+            bytes.extend_from_slice(log.bytes());
+        }
+        EpochLog::new(bytes)
+    }
+
+    /// Reads what [`Pending::encode`] wrote.
+    pub(super) fn decode(log: &EpochLog) -> Result<Self> {
+        let short = || Error::checkpoint("a sink's log ends in the middle of an epoch");
+        let mut pending = Pending::default();
+        let mut rest = log.bytes();
+        while !rest.is_empty() {
+            let (epoch, after) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+            let (length, after) = after.split_first_chunk::<8>().ok_or_else(short)?;
+            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+            let (content, after) = after.split_at_checked(length).ok_or_else(short)?;
+            pending.push(Epoch(u64::from_le_bytes(*epoch)), EpochLog::new(content.to_vec()));
+            rest = after;
+        }
+        Ok(pending)
+    }
+}
+
+/// The frozen part of one node of a subtask.
+pub(super) struct FrozenNode {
+    uid: Uid,
+    states: Vec<(&'static str, Distribution, Vec<RecordBatch>)>,
+    splits: Vec<SplitPosition>,
+    pending: Pending,
+}
+
+impl FrozenNode {
+    /// States of an operator.
+    pub(super) fn of_states(uid: Uid, states: Vec<(&'static str, Distribution, Vec<RecordBatch>)>) -> Self {
+        FrozenNode { uid, states, splits: Vec::new(), pending: Pending::default() }
+    }
+
+    /// Positions of a source.
+    pub(super) fn of_splits(uid: Uid, splits: Vec<SplitPosition>) -> Self {
+        FrozenNode { uid, states: Vec::new(), splits, pending: Pending::default() }
+    }
+
+    /// Prepared epochs of a sink.
+    pub(super) fn of_log(uid: Uid, pending: Pending) -> Self {
+        FrozenNode { uid, states: Vec::new(), splits: Vec::new(), pending }
+    }
+}
+
+/// The frozen part of one subtask.
+pub(super) struct Frozen {
+    /// Which checkpoint.
+    pub(super) epoch: Epoch,
+    /// Who acknowledges, and in which attempt.
+    pub(super) sender: ReportSender,
+    /// Its nodes.
+    pub(super) nodes: Vec<FrozenNode>,
+}
+
+/// The written part of one node of a subtask.
+#[derive(Debug)]
+pub(super) struct WrittenNode {
+    /// What the node means.
+    pub(super) uid: Uid,
+    /// Number of the subtask within the node.
+    pub(super) subtask: usize,
+    /// States with the file of this subtask; None when it had no rows.
+    pub(super) states: Vec<(&'static str, Distribution, Option<FileEntry>)>,
+    /// Positions of a source.
+    pub(super) splits: Vec<SplitPosition>,
+    /// The log of a sink; None when it is empty.
+    pub(super) log: Option<FileEntry>,
+}
+
+/// How a task speaks to the driver.
+#[derive(Clone)]
+pub(super) struct ReportSender {
+    /// Where reports go.
+    pub(super) reports: Sender<Report>,
+    /// Which attempt of the job the task belongs to; reports of older ones are ignored.
+    pub(super) attempt: u64,
+    /// Number of the thread within the job.
+    pub(super) thread: usize,
+    /// Number of the subtask within its task.
+    pub(super) subtask: usize,
+}
+
+impl ReportSender {
+    /// Tells the driver. A driver that is gone needs no report.
+    pub(super) fn send(&self, what: TaskReport) {
+        let _ = self.reports.send(Report::Task { attempt: self.attempt, thread: self.thread, what });
+    }
+}
+
+/// Where tasks hand over what they have frozen.
+#[derive(Clone)]
+pub(super) struct SnapshotQueue(Option<Sender<Frozen>>);
+
+impl SnapshotQueue {
+    /// A queue for jobs that keep no checkpoints: states are dropped, acknowledgements are immediate.
+    pub(super) fn none() -> Self {
+        SnapshotQueue(None)
+    }
+
+    /// Starts the background threads. They end when the last clone of the queue is dropped.
+    pub(super) fn start(store: &Arc<CheckpointStore>) -> Result<(Self, Vec<JoinHandle<()>>)> {
+        let (sender, receiver) = bounded(QUEUE);
+        let threads = (0..WRITERS).map(|n| {
+            let (receiver, store): (Receiver<Frozen>, _) = (receiver.clone(), store.clone());
+            std::thread::Builder::new()
+                .name(format!("snapshot-{n}"))
+                .spawn(move || receiver.iter().for_each(|frozen| write(&store, frozen)))
+                .map_err(|e| Error::io("a thread cannot be started", e))
+        });
+        Ok((SnapshotQueue(Some(sender)), threads.collect::<Result<_>>()?))
+    }
+
+    /// Hands over a frozen part; the acknowledgement follows when it is written.
+    pub(super) fn hand_over(&self, frozen: Frozen) {
+        let left = match &self.0 {
+            Some(queue) => queue.send(frozen).err().map(|e| e.into_inner()),
+            None => Some(frozen),
+        };
+        if let Some(frozen) = left {
+            frozen.sender.send(TaskReport::Acknowledged { epoch: frozen.epoch, nodes: Vec::new() });
+        }
+    }
+}
+
+fn write(store: &CheckpointStore, frozen: Frozen) {
+    let Frozen { epoch, sender, nodes } = frozen;
+    let subtask = sender.subtask;
+    let written = || nodes.iter().map(|node| write_node(store, epoch, subtask, node)).collect::<Result<Vec<_>>>();
+    let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(written))
+        .unwrap_or_else(|_| Err(Error::internal("writing a snapshot panicked")));
+    sender.send(match written {
+        Ok(nodes) => TaskReport::Acknowledged { epoch, nodes },
+        Err(error) => TaskReport::SnapshotFailed { epoch, error },
+    });
+}
+
+fn write_node(store: &CheckpointStore, epoch: Epoch, subtask: usize, node: &FrozenNode) -> Result<WrittenNode> {
+    let mut states = Vec::with_capacity(node.states.len());
+    for (name, distribution, batches) in &node.states {
+        let has_rows = batches.iter().any(|b| b.num_rows() > 0);
+        let file = has_rows.then(|| store.write_state(epoch, &node.uid, name, subtask, batches)).transpose()?;
+        states.push((*name, *distribution, file));
+    }
+    let log = node.pending.encode();
+    let log = (!log.is_empty()).then(|| store.write_log(epoch, &node.uid, subtask, &log)).transpose()?;
+    Ok(WrittenNode { uid: node.uid.clone(), subtask, states, splits: node.splits.clone(), log })
+}

@@ -1,0 +1,167 @@
+//! What the outside sees of a job: its state, its figures, its events and its end.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::time::{Epoch, Watermark};
+
+/// Where a job stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// Its tasks run.
+    Running,
+    /// An attempt failed; the next one starts after a delay.
+    Restarting,
+    /// Its end was asked for, or its input ended, and its last checkpoint is under way.
+    Stopping,
+    /// It came to its end: all input read, or stopped with a checkpoint.
+    Finished,
+    /// It ended with an error.
+    Failed,
+    /// It was ended without a last checkpoint.
+    Canceled,
+}
+
+impl JobState {
+    /// True for the three last states.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, JobState::Finished | JobState::Failed | JobState::Canceled)
+    }
+}
+
+/// How to end a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// With a last checkpoint, from which it can be resumed. Without a checkpoint folder the sinks are flushed.
+    Checkpoint,
+    /// At once; what came after the last checkpoint is forgotten.
+    Cancel,
+}
+
+/// One complete checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckpointInfo {
+    /// Its number.
+    pub epoch: Epoch,
+    /// From the barrier to the durable manifest.
+    pub duration: Duration,
+    /// Size of its files.
+    pub bytes: u64,
+    /// When it became durable.
+    pub completed_at: SystemTime,
+    /// Its folder; None for jobs without one.
+    pub path: Option<PathBuf>,
+}
+
+/// The checkpoint that a job started from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestoredFrom {
+    /// Its number.
+    pub epoch: Epoch,
+    /// When it was taken.
+    pub taken_at: SystemTime,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// Figures of one node, all subtasks together, since the job was submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeStatus {
+    /// The node's name in the dataflow.
+    pub name: String,
+    /// Rows that came in (for sources: out of the external system).
+    pub rows_in: u64,
+    /// Rows that went out (for sinks: to the external system).
+    pub rows_out: u64,
+    /// Rows dropped because they were late.
+    pub late_rows: u64,
+}
+
+/// A job at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobStatus {
+    /// Where it stands.
+    pub state: JobState,
+    /// How often it was restarted after a failure.
+    pub restarts: u64,
+    /// Rows read by all sources.
+    pub rows_read: u64,
+    /// Rows given to all sinks.
+    pub rows_written: u64,
+    /// Rows that wait in the external systems, where they say so.
+    pub lag_rows: Option<u64>,
+    /// Rows dropped because they were late.
+    pub late_rows: u64,
+    /// Messages skipped because they could not be read.
+    pub skipped_messages: u64,
+    /// The smallest watermark of all sources; None before there is one.
+    pub watermark: Option<Watermark>,
+    /// The newest complete checkpoint of this run.
+    pub last_checkpoint: Option<CheckpointInfo>,
+    /// Checkpoints that were given up.
+    pub failed_checkpoints: u64,
+    /// The newest failure of the job, also one that was cured.
+    pub last_error: Option<String>,
+    /// Where this run started from; None when it started empty.
+    pub restored_from: Option<RestoredFrom>,
+    /// Figures per node, in the order of the dataflow.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// Something worth telling a person.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobEvent {
+    /// The job (or its next attempt) starts from a checkpoint.
+    Resumed(RestoredFrom),
+    /// A damaged checkpoint was passed over.
+    SkippedDamaged {
+        /// Which one, and what is wrong with it.
+        text: String,
+    },
+    /// What a sink promises.
+    Guarantee {
+        /// Name of the sink.
+        sink: String,
+        /// `exactly-once`, `at-least-once` or `none`.
+        guarantee: &'static str,
+    },
+    /// A checkpoint is durable.
+    CheckpointCompleted(CheckpointInfo),
+    /// A checkpoint was given up; the job goes on.
+    CheckpointFailed {
+        /// Which one.
+        epoch: Epoch,
+        /// Why.
+        reason: String,
+    },
+    /// The job failed and starts again after `delay`.
+    Restarting {
+        /// What failed.
+        error: String,
+        /// Until the next attempt.
+        delay: Duration,
+    },
+    /// The job has reached a last state.
+    Ended(JobState),
+}
+
+/// What a job has done when it ended without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSummary {
+    /// Finished or Canceled.
+    pub state: JobState,
+    /// Rows read by all sources.
+    pub rows_read: u64,
+    /// Rows given to all sinks.
+    pub rows_written: u64,
+    /// Rows dropped because they were late.
+    pub late_rows: u64,
+    /// Messages skipped because they could not be read.
+    pub skipped_messages: u64,
+    /// Restarts after failures.
+    pub restarts: u64,
+    /// The newest complete checkpoint of this run.
+    pub last_checkpoint: Option<CheckpointInfo>,
+    /// From start to end.
+    pub elapsed: Duration,
+}
