@@ -4,5 +4,6 @@
 //! that is not installed is installed when the tests run as root on Debian or Ubuntu; otherwise the test fails with
 //! the command that would install it. Nothing is skipped silently.
 
+pub mod kafka;
 pub mod mariadb;
 pub mod process;

@@ -1,0 +1,30 @@
+//! The `kafka` connector: topics as append-only (or change) tables.
+//!
+//! Reading uses no consumer group: each subtask owns a fixed share of the partitions, starts every partition at a
+//! concrete offset and keeps the next offset of all of them for the checkpoint. Writing is at-least-once: everything
+//! sent is acknowledged before the barrier passes.
+//!
+//! From the outside in: `connector` (the table as declared) → `options`, `properties`, `layout` (what the user typed,
+//! resolved) → `source`/`sink` (one per subtask) → `rows` and `metadata` (messages to columns) → `client`, `consumer`,
+//! `producer` (librdkafka; the only files with `unsafe`). `start` turns a startup mode into offsets, `discovery` finds
+//! new partitions, `embedded` is the broker for trying out.
+
+mod client;
+mod connector;
+mod consumer;
+mod discovery;
+mod embedded;
+mod layout;
+mod metadata;
+mod options;
+mod producer;
+mod properties;
+mod rows;
+mod sink;
+mod source;
+mod start;
+
+pub use connector::KafkaConnector;
+
+/// The connector's name in errors and in `'connector' = …`.
+const KAFKA: &str = "kafka";
