@@ -115,6 +115,10 @@ impl MariaDb {
     }
 
     fn initialize(&self) {
+        if is_root() {
+            let status = Command::new("chown").arg("mysql:mysql").arg(self.folder.path()).status();
+            assert!(status.is_ok_and(|s| s.success()), "chown of the data folder failed");
+        }
         let data = self.folder.path().join("data");
         let mut command = Command::new("mariadb-install-db");
         command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
@@ -131,10 +135,6 @@ impl MariaDb {
              GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%';\n"
         );
         std::fs::write(self.folder.path().join("init.sql"), init).expect("the temporary folder is writable");
-        if is_root() {
-            let status = Command::new("chown").args(["-R", "mysql:mysql"]).arg(self.folder.path()).status();
-            assert!(status.is_ok_and(|s| s.success()), "chown of the data folder failed");
-        }
     }
 
     async fn connect(&self) -> Result<MySqlConnection, sqlx::Error> {
