@@ -10,13 +10,26 @@
 //! barrier, so these are our own. Result types and overflow follow Flink 2.3: `SUM(INT)` is INT and wraps, `AVG` of
 //! integers is an integer, `SUM(DECIMAL(p, s))` is DECIMAL(38, s), `AVG` of it DECIMAL(38, max(s, 6)).
 
+mod avg;
+mod count;
+mod create;
+mod grouping;
+mod min_max;
+mod slots;
+mod sum;
+mod types;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::FieldRef;
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::error::Result;
+
+pub use create::create;
+pub use grouping::{Grouping, GroupingRows};
+pub use types::return_type;
 
 /// The functions there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,16 +130,4 @@ pub trait Aggregate: Send {
 
     /// Approximate bytes of memory held.
     fn memory_bytes(&self) -> usize;
-}
-
-/// Result type of `function` over arguments of these types, by Flink's rules; an error names the types that do not fit.
-pub fn return_type(function: AggregateFunction, args: &[DataType]) -> Result<DataType> {
-    let _ = (function, args);
-    Err(crate::error::Error::internal("not there yet"))
-}
-
-/// An empty aggregate for `call` over arguments of `arg_types`.
-pub fn create(call: &AggregateCall, arg_types: &[DataType]) -> Result<Box<dyn Aggregate>> {
-    let _ = (call, arg_types);
-    Err(crate::error::Error::internal("not there yet"))
 }

@@ -9,6 +9,9 @@ mod unnest;
 mod window_aggregate;
 mod window_assign;
 
+#[cfg(test)]
+mod tests;
+
 pub use filter::Filter;
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
 pub use not_null::NotNullEnforcer;

@@ -8,6 +8,7 @@
 //! a checkpoint can be restored at any parallelism.
 
 pub mod group_table;
+mod key_chunks;
 pub mod key_group;
 pub mod pane_table;
 pub mod value;

@@ -1,1 +1,4 @@
-//! To be written.
+//! What tests of this and the other crates share.
+
+pub mod script;
+pub mod text;
