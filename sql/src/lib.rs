@@ -4,6 +4,7 @@
 //! `types` (Flink's types in Arrow's terms).
 
 pub mod error;
+pub mod parse;
 pub mod statement;
 pub mod types;
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::error::Result;
+use crate::parse::parse_type;
+
 /// A type with its nullability: the type of a column, an element, a field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ColumnType {
@@ -122,5 +125,22 @@ impl fmt::Display for FlinkType {
             }
             FlinkType::Null => f.write_str("NULL"),
         }
+    }
+}
+
+impl ColumnType {
+    /// A nullable type.
+    pub fn nullable(data_type: FlinkType) -> Self {
+        ColumnType { data_type, nullable: true }
+    }
+
+    /// A `NOT NULL` type.
+    pub fn not_null(data_type: FlinkType) -> Self {
+        ColumnType { data_type, nullable: false }
+    }
+
+    /// The type that a piece of AST names: the target of a CAST, the type of a literal such as `DATE '2020-01-01'`.
+    pub fn from_ast(data_type: &sqlparser::ast::DataType) -> Result<Self> {
+        parse_type(&data_type.to_string())
     }
 }
