@@ -19,14 +19,25 @@
 
 mod config;
 mod coordinator;
-
+mod fence;
+mod files;
+mod layout;
 mod listing;
 mod manifest;
-
+mod parquet;
 mod restart;
 mod restore;
-
+mod retention;
 mod store;
+
+#[cfg(test)]
+mod coordinator_tests;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod parquet_tests;
+#[cfg(test)]
+mod store_tests;
 
 pub use config::{CheckpointConfig, CheckpointMode, Retention, checkpoint_options};
 pub use coordinator::{Command, Coordinator, Event, MAX_UNAPPLIED_EPOCHS};

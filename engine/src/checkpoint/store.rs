@@ -1,42 +1,78 @@
 //! The checkpoints of one job in one folder.
+//!
+//! *A checkpoint's life on disk:* tasks write state files and logs into `chk-<n>/` (each synced, hashed while written) →
+//! [`CheckpointStore::commit`] looks at the fence, syncs the folders, writes `manifest.json` under another name, syncs
+//! it, renames it, syncs the folder: from here the checkpoint exists → what is no longer retained is deleted → when all
+//! sinks have applied the epoch, `commits/<n>` records it.
+//!
+//! Invariants: a number is never used twice; a checkpoint counts only when every file is as its manifest says; a
+//! failed commit leaves nothing that could be taken for a checkpoint, or the store refuses to go on.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
-use super::{FileEntry, Manifest, Restored};
+use super::fence::Fence;
+use super::files::{DurableFile, Files, context};
+use super::manifest::{FILE_NAME, FORMAT_VERSION};
+use super::restore::{self, Unusable};
+use super::{FileEntry, Manifest, Restored, layout, parquet, retention};
 use crate::connector::EpochLog;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
 use crate::time::Epoch;
 
-/// The checkpoints of one job in one folder, held by this process alone.
+/// The checkpoints of one job in one folder, held by this process alone until the store is dropped. Shared by threads.
 #[derive(Debug)]
 pub struct CheckpointStore {
-    dir: std::path::PathBuf,
+    job: String,
+    dir: PathBuf,
+    num_retained: usize,
+    files: Files,
+    fence: Fence,
+    memory: Mutex<Memory>,
 }
 
-fn stub<T>() -> Result<T> {
-    Err(Error::internal("not written yet"))
+/// What the store remembers between calls.
+#[derive(Debug)]
+struct Memory {
+    /// Highest epoch that was ever written, committed or recorded.
+    newest: Epoch,
+    applied: Option<Epoch>,
+    /// Set when a commit failed such that it may be found after a crash; nothing may follow it.
+    undecided: Option<Epoch>,
 }
 
 impl CheckpointStore {
     /// Opens or creates the folder of `job` below `root` and takes its fence: the lock that keeps other processes out
     /// (an error says which process holds it since when), and a new generation number. The newest `num_retained`
     /// checkpoints are kept.
-    pub fn open(root: &Path, _job: &str, _num_retained: usize) -> Result<Self> {
-        let _ = CheckpointStore { dir: root.to_path_buf() };
-        stub()
+    pub fn open(root: &Path, job: &str, num_retained: usize) -> Result<Self> {
+        Self::open_with(Files::default(), root, job, num_retained)
+    }
+
+    pub(super) fn open_with(files: Files, root: &Path, job: &str, num_retained: usize) -> Result<Self> {
+        let dir = layout::job_dir(root, job);
+        let fence = Fence::take(&files, &dir, job)?;
+        files.create_dir(&dir.join(layout::COMMITS))?;
+        files.sync_dir(&dir)?;
+        let applied = layout::newest_commit(&dir)?;
+        let on_disk = layout::checkpoints(&dir)?.last().map_or(Epoch(0), |(epoch, _)| *epoch);
+        let newest = on_disk.max(applied.unwrap_or(Epoch(0))).max(fence.settled()).max(fence.forgotten());
+        let memory = Mutex::new(Memory { newest, applied, undecided: None });
+        Ok(CheckpointStore { job: job.to_string(), dir, num_retained: num_retained.max(1), files, fence, memory })
     }
 
     /// Identity of the pipeline, a UUID made when the folder was created.
     pub fn pipeline(&self) -> &str {
-        ""
+        self.fence.pipeline()
     }
 
     /// How often the folder has been opened, this time included.
     pub fn generation(&self) -> u64 {
-        0
+        self.fence.generation()
     }
 
     /// The job's folder.
@@ -45,71 +81,245 @@ impl CheckpointStore {
     }
 
     /// The newest checkpoint whose files are all as its manifest says, or None when the job never completed one (or
-    /// finished, or was started afresh). An error when there are some but all are damaged.
+    /// finished, or was started afresh). Damaged ones are passed over and named in [`Restored::skipped`]. An error when
+    /// there are some but all are damaged: the job must not start empty unless somebody says so.
     pub fn latest(&self) -> Result<Option<Restored>> {
-        stub()
+        let forgotten = self.fence.forgotten();
+        let applied = self.applied().filter(|a| *a > forgotten);
+        let mut skipped = Vec::new();
+        for (epoch, dir) in layout::checkpoints(&self.dir)?.into_iter().rev().filter(|(e, _)| *e > forgotten) {
+            match restore::verify(&dir).and_then(|manifest| self.is_ours(epoch, manifest)) {
+                Ok(manifest) => return Ok(Some(Restored { manifest, dir, skipped })),
+                Err(Unusable::Damaged(what)) => skipped.push(format!("checkpoint {} is damaged: {what}", epoch.0)),
+                Err(Unusable::NoManifest) if applied.is_some_and(|a| a >= epoch) => {
+                    skipped.push(format!("checkpoint {} is damaged: '{FILE_NAME}' is missing", epoch.0));
+                }
+                Err(Unusable::NoManifest) => tracing::debug!(epoch = epoch.0, "checkpoint was not completed"),
+                Err(Unusable::Refused(error)) => return Err(error),
+            }
+        }
+        if let (true, Some(applied)) = (skipped.is_empty(), applied) {
+            skipped.push(format!("checkpoint {} was completed, but its folder is gone", applied.0));
+        }
+        match skipped.is_empty() {
+            true => Ok(None),
+            false => {
+                let message = format!(
+                    "no usable checkpoint of job '{}' in '{}': {}",
+                    self.job,
+                    self.dir.display(),
+                    skipped.join("; ")
+                );
+                Err(Error::checkpoint(message)
+                    .with_hint("restore another checkpoint or savepoint with --from, or start empty with --fresh"))
+            }
+        }
+    }
+
+    fn is_ours(&self, epoch: Epoch, manifest: Manifest) -> Result<Manifest, Unusable> {
+        if manifest.epoch != epoch {
+            return Err(Unusable::Damaged(format!("the folder holds checkpoint {}", manifest.epoch.0)));
+        }
+        if manifest.pipeline != self.pipeline() {
+            return Err(Unusable::Damaged(format!("it belongs to another pipeline, {}", manifest.pipeline)));
+        }
+        Ok(manifest)
     }
 
     /// The complete checkpoints after `after` up to `up_to`, oldest first: those whose logs sinks may still have to
-    /// apply. Epochs before the last [`settle`](Self::settle) are left out. Damage is an error.
-    pub fn unapplied(&self, _after: Option<Epoch>, _up_to: Epoch) -> Result<Vec<Restored>> {
-        stub()
+    /// apply. Epochs before the last [`settle`](Self::settle) are left out. Damage is an error, because a complete
+    /// epoch must become visible.
+    pub fn unapplied(&self, after: Option<Epoch>, up_to: Epoch) -> Result<Vec<Restored>> {
+        let after = after.unwrap_or(Epoch(0)).max(self.fence.settled()).max(self.fence.forgotten());
+        let mut found = Vec::new();
+        for (epoch, dir) in layout::checkpoints(&self.dir)?.into_iter().filter(|(e, _)| *e > after && *e <= up_to) {
+            match restore::verify(&dir).and_then(|manifest| self.is_ours(epoch, manifest)) {
+                Ok(manifest) => found.push(Restored { manifest, dir, skipped: Vec::new() }),
+                Err(Unusable::NoManifest) => {}
+                Err(unusable) => return Err(unusable.into_error(&dir)),
+            }
+        }
+        Ok(found)
     }
 
-    /// Ends recovery: every epoch so far is applied or given up for good. Returns the first epoch of the new run.
+    /// Ends recovery: every epoch so far is applied or given up for good, so that a later recovery does not apply the
+    /// logs of checkpoints that this one went back behind. Returns the first epoch of the new run.
     pub fn settle(&self) -> Result<Epoch> {
-        stub()
+        let newest = self.memory().newest;
+        self.fence.update(|identity| identity.settled = newest.0)?;
+        Ok(newest.next())
     }
 
     /// A number above every epoch that this folder has seen.
     pub fn next_epoch(&self) -> Epoch {
-        Epoch(1)
+        self.memory().newest.next()
     }
 
-    /// Makes the automatic resume forget all checkpoints so far, without deleting them (`--fresh`).
+    /// Makes the automatic resume forget all checkpoints so far, without deleting them (`--fresh`). They can still be
+    /// named until retention deletes them.
     pub fn start_fresh(&self) -> Result<()> {
-        stub()
+        let newest = self.memory().newest;
+        self.fence.update(|identity| identity.forgotten = newest.0)
     }
 
     /// Writes the rows of one state of one subtask durably as a Parquet file.
     pub fn write_state(
         &self,
-        _epoch: Epoch,
-        _uid: &Uid,
-        _state: &str,
-        _subtask: usize,
-        _batches: &[RecordBatch],
+        epoch: Epoch,
+        uid: &Uid,
+        state: &str,
+        subtask: usize,
+        batches: &[RecordBatch],
     ) -> Result<FileEntry> {
-        stub()
+        let path = self.folder_of(epoch)?.join(layout::state_file(uid, state, subtask));
+        self.write(&path, |file| parquet::write(file, &path, batches))
     }
 
-    /// Writes the log of one subtask of a sink durably. A second log of the same subtask gets a file of its own.
-    pub fn write_log(&self, _epoch: Epoch, _uid: &Uid, _subtask: usize, _log: &EpochLog) -> Result<FileEntry> {
-        stub()
+    /// Writes the log of one subtask of a sink durably. A second log of the same subtask (one that was prepared for an
+    /// epoch that was given up) gets a file of its own.
+    pub fn write_log(&self, epoch: Epoch, uid: &Uid, subtask: usize, log: &EpochLog) -> Result<FileEntry> {
+        let dir = self.folder_of(epoch)?;
+        let part = (0..).find(|part| !dir.join(layout::log_file(uid, subtask, *part)).exists()).unwrap_or(0);
+        let path = dir.join(layout::log_file(uid, subtask, part));
+        self.write(&path, |mut file| {
+            file.write_all(log.bytes()).map_err(|e| Error::io(context("write", &path), e))?;
+            Ok((file, 0))
+        })
     }
 
-    /// Publishes the checkpoint: afterwards it exists whatever happens. On an error it certainly does not. Then deletes
-    /// what is no longer retained.
-    pub fn commit(&self, _manifest: &Manifest) -> Result<()> {
-        stub()
+    /// Writes one file; if that fails, nothing of it stays.
+    fn write(&self, path: &Path, fill: impl FnOnce(DurableFile) -> Result<(DurableFile, u64)>) -> Result<FileEntry> {
+        let written = self.files.create(path, true).and_then(fill).and_then(|(file, rows)| {
+            let (bytes, sha256) = file.finish()?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(FileEntry { path: name, bytes, sha256, rows })
+        });
+        if written.is_err() {
+            let _ = self.files.remove_file(path);
+        }
+        written
+    }
+
+    /// Publishes the checkpoint: afterwards it exists whatever happens. On an error it does not exist, and the next one
+    /// can be taken. Then deletes what is no longer retained.
+    ///
+    /// Should the disk fail so badly that a half-published checkpoint cannot even be taken back, this and every later
+    /// commit is an error, since a restart may find it: the job must then be restarted from the store.
+    pub fn commit(&self, manifest: &Manifest) -> Result<()> {
+        if let Some(epoch) = self.memory().undecided {
+            return Err(undecided(epoch));
+        }
+        let text = self.check_manifest(manifest)?.to_text()?;
+        let dir = self.folder_of(manifest.epoch)?;
+        for entry in manifest.files() {
+            let path = dir.join(&entry.path);
+            let length = std::fs::metadata(&path).map_err(|e| Error::io(context("look at", &path), e))?.len();
+            if length != entry.bytes {
+                let message = format!("'{}' has {length} bytes instead of {}", path.display(), entry.bytes);
+                return Err(Error::checkpoint(message));
+            }
+        }
+        let path = dir.join(FILE_NAME);
+        self.files.stage(&path, text.as_bytes())?;
+        self.files.sync_dir(&dir)?;
+        self.files.sync_dir(&self.dir)?;
+        self.fence.check()?;
+        let published = self.files.publish(&path).and_then(|()| self.files.sync_dir(&dir));
+        if let Err(error) = published {
+            let taken_back = self.files.remove_file(&path).and_then(|()| self.files.sync_dir(&dir));
+            if taken_back.is_err() {
+                self.memory().undecided = Some(manifest.epoch);
+            }
+            return Err(error);
+        }
+        let applied = self.settled_or_applied();
+        if let Err(error) = retention::collect(&self.files, &self.dir, self.num_retained, manifest.epoch, applied) {
+            tracing::warn!(job = self.job, %error, "old checkpoints could not be deleted");
+        }
+        Ok(())
+    }
+
+    /// The manifest, if it is about this store.
+    fn check_manifest<'a>(&self, manifest: &'a Manifest) -> Result<&'a Manifest> {
+        let fits = manifest.pipeline == self.pipeline()
+            && manifest.generation == self.generation()
+            && manifest.format_version == FORMAT_VERSION;
+        if !fits {
+            return Err(Error::internal(format!("manifest of checkpoint {} is not of this store", manifest.epoch.0)));
+        }
+        if layout::checkpoint_dir(&self.dir, manifest.epoch).join(FILE_NAME).exists() {
+            return Err(Error::internal(format!("checkpoint {} exists already", manifest.epoch.0)));
+        }
+        Ok(manifest)
     }
 
     /// Records durably that all sinks have applied `epoch` and all before it.
-    pub fn record_applied(&self, _epoch: Epoch) -> Result<()> {
-        stub()
+    pub fn record_applied(&self, epoch: Epoch) -> Result<()> {
+        if self.applied().is_some_and(|applied| applied >= epoch) {
+            return Ok(());
+        }
+        self.fence.check()?;
+        let path = self.dir.join(layout::COMMITS).join(epoch.0.to_string());
+        self.files.create(&path, false)?.finish()?;
+        self.files.sync_parent(&path)?;
+        let mut memory = self.memory();
+        memory.applied = Some(epoch);
+        memory.newest = memory.newest.max(epoch);
+        drop(memory);
+        if let Err(error) = retention::collect_records(&self.files, &self.dir, epoch) {
+            tracing::warn!(job = self.job, %error, "old commit records could not be deleted");
+        }
+        Ok(())
     }
 
     /// The last epoch recorded as applied.
     pub fn applied(&self) -> Option<Epoch> {
-        None
+        self.memory().applied
     }
 
-    /// Removes the files of an epoch that was given up.
-    pub fn discard(&self, _epoch: Epoch) {}
+    /// Removes the files of an epoch that was given up. Never touches a checkpoint that exists.
+    pub fn discard(&self, epoch: Epoch) {
+        let dir = layout::checkpoint_dir(&self.dir, epoch);
+        if dir.join(FILE_NAME).exists() {
+            tracing::error!(job = self.job, epoch = epoch.0, "a complete checkpoint was to be discarded; it stays");
+        } else if let Err(error) = self.files.remove_dir(&dir) {
+            tracing::warn!(job = self.job, epoch = epoch.0, %error, "a given-up checkpoint could not be deleted");
+        }
+    }
 
-    /// Deletes all checkpoints of a job that has finished or was cancelled without retention. Its identity and numbering
-    /// stay.
+    /// Deletes all checkpoints of a job that has finished or was cancelled without retention, savepoints excepted. Its
+    /// identity and numbering stay. A crash in between never brings an older checkpoint back.
     pub fn clear(&self) -> Result<()> {
-        stub()
+        self.start_fresh()?;
+        for (_, dir) in layout::checkpoints(&self.dir)? {
+            let savepoint = restore::read_manifest(&dir).is_ok_and(|m| m.kind == super::CheckpointKind::Savepoint);
+            if !savepoint {
+                retention::delete(&self.files, &dir)?;
+            }
+        }
+        Ok(())
     }
+
+    /// Folder of a checkpoint that is being written.
+    fn folder_of(&self, epoch: Epoch) -> Result<PathBuf> {
+        let mut memory = self.memory();
+        memory.newest = memory.newest.max(epoch);
+        drop(memory);
+        let dir = layout::checkpoint_dir(&self.dir, epoch);
+        self.files.create_dir(&dir)?;
+        Ok(dir)
+    }
+
+    fn settled_or_applied(&self) -> Option<Epoch> {
+        self.applied().max(Some(self.fence.settled()).filter(|e| e.0 > 0))
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn undecided(epoch: Epoch) -> Error {
+    Error::checkpoint(format!("the disk failed while checkpoint {} was published; it may or may not exist", epoch.0))
+        .with_hint("restart the job: it finds out and goes on from what is there")
 }
