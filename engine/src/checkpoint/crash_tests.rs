@@ -192,7 +192,8 @@ fn a_commit_of_unknown_outcome_stops_the_store() {
         Ok(())
     }));
     let store = CheckpointStore::open_with(files, root.path(), "wc", 1).unwrap();
-    assert!(take(&store, 3, CheckpointKind::Checkpoint).is_err());
+    let error = take(&store, 3, CheckpointKind::Checkpoint).unwrap_err();
+    assert!(matches!(error, crate::Error::Checkpoint { .. }), "not an error of this checkpoint alone: {error:?}");
     dead.store(false, Ordering::SeqCst);
     let error = take(&store, 4, CheckpointKind::Checkpoint).unwrap_err();
     assert!(error.to_string().contains("checkpoint 3 was published"), "{error}");

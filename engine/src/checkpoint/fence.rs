@@ -121,7 +121,8 @@ impl Fence {
             Ok(Ok(now)) if now.pipeline == self.pipeline && now.generation == self.generation => Ok(()),
             Ok(Ok(now)) => lost(format!("generation {} has replaced {}", now.generation, self.generation)),
             Ok(Err(error)) => lost(format!("'{IDENTITY}' cannot be read: {error}")),
-            Err(error) => lost(format!("'{IDENTITY}' cannot be read: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => lost(format!("'{IDENTITY}' is gone")),
+            Err(error) => Err(Error::io(context("read", &self.dir.join(IDENTITY)), error)),
         }
     }
 

@@ -200,11 +200,11 @@ impl CheckpointStore {
         written
     }
 
-    /// Publishes the checkpoint: afterwards it exists whatever happens. On an error it does not exist, and the next one
-    /// can be taken. Then deletes what is no longer retained.
+    /// Publishes the checkpoint: afterwards it exists whatever happens. Then deletes what is no longer retained.
     ///
-    /// Should the disk fail so badly that a half-published checkpoint cannot even be taken back, this and every later
-    /// commit is an error, since a restart may find it: the job must then be restarted from the store.
+    /// [`Error::Io`] means that this checkpoint does not exist and the next one can be taken. Any other error means that
+    /// this process must stop committing: the fence is lost, or the disk failed so badly that a half-published
+    /// checkpoint could not be taken back and a restart may find it.
     pub fn commit(&self, manifest: &Manifest) -> Result<()> {
         if let Some(epoch) = self.memory().undecided {
             return Err(undecided(epoch));
@@ -215,8 +215,8 @@ impl CheckpointStore {
             let path = dir.join(&entry.path);
             let length = std::fs::metadata(&path).map_err(|e| Error::io(context("look at", &path), e))?.len();
             if length != entry.bytes {
-                let message = format!("'{}' has {length} bytes instead of {}", path.display(), entry.bytes);
-                return Err(Error::checkpoint(message));
+                let what = std::io::Error::other(format!("it has {length} bytes instead of {}", entry.bytes));
+                return Err(Error::io(context("look at", &path), what));
             }
         }
         let path = dir.join(FILE_NAME);
@@ -229,6 +229,8 @@ impl CheckpointStore {
             let taken_back = self.files.remove_file(&path).and_then(|()| self.files.sync_dir(&dir));
             if taken_back.is_err() {
                 self.memory().undecided = Some(manifest.epoch);
+                tracing::error!(job = self.job, epoch = manifest.epoch.0, %error, "checkpoint of unknown outcome");
+                return Err(undecided(manifest.epoch));
             }
             return Err(error);
         }
