@@ -134,7 +134,7 @@ fn extremes_of_all_ordered_types() -> Result<()> {
          +I NULL 1 NULL NULL NULL NULL
          +I z 1 9.00 -1 4s false
          = -U 1 ä -0.5 3s true 1.20
-         = +U 1 z -1.0 4s true 9.00",
+         = +U 1 ä -1.0 4s true 9.00",
     )
 }
 
