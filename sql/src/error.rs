@@ -299,3 +299,62 @@ fn translate_plan_error(message: &str, diagnostic: Option<&Diagnostic>) -> SqlEr
     }
     SqlError::new(SqlState::InvalidQuery, message.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use datafusion_common::{Column, Span};
+
+    use super::*;
+
+    fn spanned(error: DataFusionError, message: &str) -> SqlError {
+        let at = |column| datafusion_common::Location { line: 2, column };
+        let span = Span::new(at(3), at(9));
+        error.with_diagnostic(Diagnostic::new_error(message, Some(span))).context("planning").into()
+    }
+
+    #[test]
+    fn unknown_columns_and_tables_get_flinks_phrase_place_and_suggestion() {
+        let missing = SchemaError::FieldNotFound {
+            field: Box::new(Column::from_name("colour")),
+            valid_fields: vec![Column::new(Some("t"), "color"), Column::new(Some("t"), "size")],
+        };
+        let error =
+            spanned(DataFusionError::SchemaError(Box::new(missing), Box::new(None)), "column 'colour' not found");
+        assert_eq!((error.message.as_str(), error.sqlstate()), ("Column 'colour' not found in any table", "42703"));
+        assert_eq!(error.hint.as_deref(), Some("did you mean 'color'?"));
+        assert_eq!(
+            error.render("SELECT\n\t colour"),
+            "ERROR: Column 'colour' not found in any table\nLINE 2: \t colour\n        \t ^\nHINT: did you mean 'color'?"
+        );
+        let error = spanned(DataFusionError::Plan("x".into()), "table 'a.b.order_lines' not found");
+        assert_eq!((error.message.as_str(), error.sqlstate()), ("Object 'order_lines' not found", "42P01"));
+    }
+
+    #[test]
+    fn ungrouped_columns_get_flinks_phrase() {
+        let said = "'orders.qty' must appear in GROUP BY clause because it's not an aggregate expression";
+        let error = spanned(DataFusionError::Plan("long text".into()), said);
+        assert_eq!((error.message.as_str(), error.sqlstate()), ("Expression 'qty' is not being grouped", "42803"));
+    }
+
+    #[test]
+    fn errors_of_ours_come_back_out_of_datafusion_unchanged() {
+        let ours = SqlError::unsupported("no such thing").with_hint("do without");
+        let back: SqlError = DataFusionError::External(Box::new(ours.clone())).context("somewhere").into();
+        assert_eq!(back, ours);
+    }
+
+    #[test]
+    fn engine_errors_keep_their_hint() {
+        let error: SqlError = eddyline_engine::Error::option("bad", "do this".to_string()).into();
+        assert_eq!((error.hint.as_deref(), error.sqlstate()), (Some("do this"), "22023"));
+    }
+
+    #[test]
+    fn a_position_outside_the_text_shows_no_line() {
+        let error = SqlError::parse_failed("x", Location { line: 9, column: 1 });
+        assert_eq!(error.render("one line"), "ERROR: SQL parse failed. x");
+    }
+}

@@ -3,6 +3,8 @@
 //! Read `ARCHITECTURE.md` beside this crate first; then `parse` (text to statements), `catalog` (what tables are) and
 //! `types` (Flink's types in Arrow's terms).
 
+pub mod catalog;
+pub mod config;
 pub mod error;
 pub mod parse;
 pub mod statement;

@@ -25,7 +25,7 @@ fn alter_view(cursor: &mut Cursor<'_>) -> Parsed<AlterView> {
     cursor.expect(&["AS"])?;
     let start = cursor.position();
     let query = cursor.query()?;
-    let query_text = cursor.source.text(start, cursor.position()).to_string();
+    let query_text = cursor.text_from(start);
     Ok(AlterView::Query { name, query, query_text })
 }
 

@@ -60,7 +60,7 @@ fn create_view(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateView> {
     cursor.expect(&["AS"])?;
     let start = cursor.position();
     let query = cursor.query()?;
-    let query_text = cursor.source.text(start, cursor.position()).to_string();
+    let query_text = cursor.text_from(start);
     Ok(CreateView { name, temporary, if_not_exists, columns, comment, query, query_text })
 }
 
@@ -260,7 +260,7 @@ fn distribution(cursor: &mut Cursor<'_>) -> Parsed<Option<String>> {
         cursor.parser.parse_literal_uint()?;
         cursor.expect(&["BUCKETS"])?;
     }
-    Ok(Some(cursor.source.text(start, cursor.position()).to_string()))
+    Ok(Some(cursor.text_from(start)))
 }
 
 fn like(cursor: &mut Cursor<'_>) -> Parsed<Like> {

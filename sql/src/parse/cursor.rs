@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
 use super::dialect::FlinkDialect;
 use super::hints::TableHints;
@@ -25,6 +25,7 @@ pub(super) struct Cursor<'a> {
     /// Where the last name was: hints are filed under it.
     pub last_name: Location,
     words: Vec<(Location, String)>,
+    spans: Vec<Span>,
 }
 
 impl<'a> Cursor<'a> {
@@ -35,13 +36,22 @@ impl<'a> Cursor<'a> {
             _ => None,
         });
         let words = words.collect();
+        let significant = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_)));
+        let spans = significant.map(|t| t.span).collect();
         let parser = Parser::new(&FlinkDialect).with_tokens_with_locations(tokens);
-        Cursor { parser, source, hints: TableHints::default(), last_name: Location::empty(), words }
+        Cursor { parser, source, hints: TableHints::default(), last_name: Location::empty(), words, spans }
     }
 
     /// Where the next token is.
     pub fn position(&self) -> Location {
         self.parser.peek_token().span.start
+    }
+
+    /// The text from `start` to the end of the last token before this place; a comment behind it is left out.
+    pub fn text_from(&self, start: Location) -> String {
+        let here = self.position();
+        let end = self.spans.iter().rev().find(|span| span.start < here).map_or(start, |span| span.end);
+        self.source.text(start, end).to_string()
     }
 
     /// The last unquoted word before `place`.

@@ -7,7 +7,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Span, Token};
+use sqlparser::tokenizer::{Span, Token, Word};
 
 use super::cursor::{Parsed, is_keyword, is_word};
 use super::dialect::FlinkDialect;
@@ -235,8 +235,9 @@ fn time_unit(parser: &mut Parser<'_>) -> Parsed<String> {
         "MILLENNIUM",
     ];
     let token = parser.next_token();
-    if let Token::Word(word) = &token.token {
-        let name = word.value.to_ascii_uppercase();
+    // As a text it comes from an AST that was printed.
+    if let Token::Word(Word { value, .. }) | Token::SingleQuotedString(value) = &token.token {
+        let name = value.to_ascii_uppercase();
         let name = name.strip_prefix("SQL_TSI_").unwrap_or(&name);
         if UNITS.contains(&name) {
             return Ok(name.to_string());

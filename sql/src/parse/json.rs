@@ -33,6 +33,9 @@ pub(super) fn is_json(parser: &mut Parser<'_>, left: &Expr, negated: bool) -> Pa
 /// `(document, path [TRUE|FALSE|UNKNOWN|ERROR ON ERROR])`
 fn json_exists(parser: &mut Parser<'_>, name: &str, span: Span) -> Parsed<Expr> {
     let mut args = document_and_path(parser)?;
+    if plain_rest(parser, &mut args)? {
+        return Ok(call(name, span, args));
+    }
     let mode = ["TRUE", "FALSE", "UNKNOWN", "ERROR"].into_iter().find(|mode| take(parser, &[mode, "ON", "ERROR"]));
     args.extend(mode.map(text));
     parser.expect_token(&Token::RParen)?;
@@ -42,7 +45,7 @@ fn json_exists(parser: &mut Parser<'_>, name: &str, span: Span) -> Parsed<Expr> 
 /// `(document, path [RETURNING type] [NULL|ERROR|DEFAULT e ON EMPTY] [NULL|ERROR|DEFAULT e ON ERROR])`
 fn json_value(parser: &mut Parser<'_>, name: &str, span: Span) -> Parsed<Expr> {
     let mut args = document_and_path(parser)?;
-    if parser.consume_token(&Token::RParen) {
+    if plain_rest(parser, &mut args)? || parser.consume_token(&Token::RParen) {
         return Ok(call(name, span, args));
     }
     let null = || Expr::value(Value::Null);
@@ -72,7 +75,7 @@ fn json_value(parser: &mut Parser<'_>, name: &str, span: Span) -> Parsed<Expr> {
 /// `(document, path [RETURNING type] [WITH|WITHOUT … WRAPPER] [NULL|EMPTY ARRAY|EMPTY OBJECT|ERROR ON EMPTY|ERROR]…)`
 fn json_query(parser: &mut Parser<'_>, name: &str, span: Span) -> Parsed<Expr> {
     let mut args = document_and_path(parser)?;
-    if parser.consume_token(&Token::RParen) {
+    if plain_rest(parser, &mut args)? || parser.consume_token(&Token::RParen) {
         return Ok(call(name, span, args));
     }
     let returning = returning(parser)?;
@@ -112,7 +115,7 @@ fn json_object(parser: &mut Parser<'_>, name: &str, span: Span) -> Parsed<Expr> 
             parser.next_token();
         }
         args.push(parser.parse_expr()?);
-        if !take(parser, &["VALUE"]) {
+        if !take(parser, &["VALUE"]) && !parser.consume_token(&Token::Comma) {
             return parser.expected("VALUE", parser.peek_token());
         }
         args.push(parser.parse_expr()?);
@@ -157,6 +160,17 @@ fn document_and_path(parser: &mut Parser<'_>) -> Parsed<Vec<Expr>> {
     let document = parser.parse_expr()?;
     parser.expect_token(&Token::Comma)?;
     Ok(vec![document, parser.parse_expr()?])
+}
+
+/// Takes further plain arguments up to the closing parenthesis: the shape that a call has after parsing parses too, so
+/// that the text of a table can be made from its AST.
+fn plain_rest(parser: &mut Parser<'_>, args: &mut Vec<Expr>) -> Parsed<bool> {
+    if !parser.consume_token(&Token::Comma) {
+        return Ok(false);
+    }
+    args.extend(parser.parse_comma_separated(Parser::parse_expr)?);
+    parser.expect_token(&Token::RParen)?;
+    Ok(true)
 }
 
 fn returning(parser: &mut Parser<'_>) -> Parsed<String> {

@@ -85,7 +85,7 @@ fn insert(cursor: &mut Cursor<'_>) -> Parsed<Insert> {
     let columns = if names_follow(cursor) { cursor.names_in_parens()? } else { Vec::new() };
     let query = cursor.query()?;
     let on_conflict = on_conflict(cursor)?;
-    let text = cursor.source.text(start, cursor.position()).to_string();
+    let text = cursor.text_from(start);
     Ok(Insert { target, target_options, columns, partition, query, overwrite, on_conflict, text })
 }
 

@@ -47,7 +47,7 @@ fn from(sql: &str) -> Vec<TableFactor> {
 fn conformance() -> Option<PathBuf> {
     let given = std::env::var_os("CONFORMANCE").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
-    given.into_iter().chain([beside, PathBuf::from("/work/shared/conformance")]).find(|p| p.join("visible").is_dir())
+    given.into_iter().chain([beside]).find(|p| p.join("visible").is_dir())
 }
 
 /// Used where the corpus is not at hand.
@@ -162,7 +162,7 @@ fn create_table_other_forms() {
 #[test]
 fn views_drops_and_alters() {
     let Statement::CreateView(view) = one("CREATE TEMPORARY VIEW v (a, b) AS SELECT 1, 2 -- end\n") else { panic!() };
-    assert_eq!((view.columns.len(), view.query_text.starts_with("SELECT 1, 2"), view.temporary), (2, true, true));
+    assert_eq!((view.columns.len(), view.query_text == "SELECT 1, 2", view.temporary), (2, true, true));
     let Statement::Drop(drop) = one("DROP TEMPORARY VIEW IF EXISTS v") else { panic!() };
     assert_eq!((drop.kind, drop.temporary, drop.if_exists), (ObjectKind::View, true, true));
     let actions = |sql: &str| match one(sql) {

@@ -1,9 +1,13 @@
 //! Flink's SQL types: how they are spelt, and which Arrow types carry them.
 
+mod arrow;
+
 use std::fmt;
 
 use crate::error::Result;
 use crate::parse::parse_type;
+
+pub use self::arrow::TYPE_KEY;
 
 /// A type with its nullability: the type of a column, an element, a field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
