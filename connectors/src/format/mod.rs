@@ -5,16 +5,28 @@
 //! so that messages are decoded straight into columns. Formats know nothing of topics, files or offsets: the connector
 //! adds the position to their errors.
 
+mod columns;
+mod csv;
+mod debezium;
+mod fault;
+mod framing;
+mod json;
+mod keys;
 mod messages;
 mod options;
+mod print;
+mod raw;
+mod temporal;
+mod text;
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use eddyline_engine::changelog::ChangelogBatch;
 use eddyline_engine::connector::{Options, SinkChanges, SourceChanges};
-use eddyline_engine::error::{Error, Result};
+use eddyline_engine::error::Result;
 
+pub use framing::{Framing, Quoting};
 pub use messages::Messages;
 pub use options::specs;
 
@@ -58,12 +70,23 @@ pub trait Format: Send + Sync {
 
     /// What changes it can write.
     fn sink_changes(&self) -> SinkChanges;
+
+    /// How its messages follow each other in a file. A writer ends each with a line feed.
+    fn framing(&self) -> Framing {
+        Framing::Lines
+    }
 }
 
 /// The format named by `<prefix>format`, configured by the options `<prefix><name>.…`. `prefix` is one of `""`,
 /// `"key."`, `"value."`.
 pub fn create(options: &Options, prefix: &str) -> Result<Arc<dyn Format>> {
     let name = options.required(&format!("{prefix}format"))?;
-    options::check_format(name)?;
-    Err(Error::internal(format!("format '{name}' is not implemented")))
+    options::check_format(options, prefix, name)?;
+    let own = format!("{prefix}{name}.");
+    match name {
+        "csv" => Ok(Arc::new(csv::Csv::new(options, &own)?)),
+        "raw" => Ok(Arc::new(raw::Raw::new(options, &own)?)),
+        "debezium-json" => Ok(Arc::new(debezium::Debezium::new(options, &own)?)),
+        _ => Ok(Arc::new(json::Json::new(options, &own)?)),
+    }
 }

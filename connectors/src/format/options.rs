@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use eddyline_engine::connector::{OptionSpec, OptionValue, nearest};
+use eddyline_engine::connector::{OptionSpec, OptionValue, Options, nearest};
 use eddyline_engine::error::{Error, Result};
 
 use OptionValue::{Boolean, OneOf, Text};
@@ -40,9 +40,14 @@ const SPECS: &[OptionSpec] = &[
         "json.map-null-key.mode",
         MAP_NULL_KEY_MODES,
         "FAIL",
-        "What to write for a NULL key of a map: fail, drop the entry, or write the literal.",
+        "Accepted for compatibility with Flink; a map has no NULL keys here.",
     ),
-    OptionSpec::with_default("json.map-null-key.literal", Text, "null", "Key written for a NULL key in mode LITERAL."),
+    OptionSpec::with_default(
+        "json.map-null-key.literal",
+        Text,
+        "null",
+        "Accepted for compatibility with Flink; a map has no NULL keys here.",
+    ),
     OptionSpec::with_default(
         "json.encode.decimal-as-plain-number",
         Boolean,
@@ -114,13 +119,13 @@ const SPECS: &[OptionSpec] = &[
         "debezium-json.map-null-key.mode",
         MAP_NULL_KEY_MODES,
         "FAIL",
-        "What to write for a NULL key of a map: fail, drop the entry, or write the literal.",
+        "Accepted for compatibility with Flink; a map has no NULL keys here.",
     ),
     OptionSpec::with_default(
         "debezium-json.map-null-key.literal",
         Text,
         "null",
-        "Key written for a NULL key in mode LITERAL.",
+        "Accepted for compatibility with Flink; a map has no NULL keys here.",
     ),
     OptionSpec::with_default(
         "debezium-json.encode.decimal-as-plain-number",
@@ -148,10 +153,19 @@ pub fn specs(prefix: &str) -> Vec<OptionSpec> {
     index.map(|index| PREFIXED[index].clone()).unwrap_or_default()
 }
 
-/// Refuses a name that no format has.
-pub(super) fn check_format(name: &str) -> Result<()> {
+/// Refuses a name that no format has, and options of another format than the one called `name`.
+pub(super) fn check_format(options: &Options, prefix: &str, name: &str) -> Result<()> {
     if FORMATS.contains(&name) {
-        return Ok(());
+        let others = FORMATS.iter().filter(|other| **other != name).map(|other| format!("{prefix}{other}."));
+        let strange = others
+            .flat_map(|other| options.with_prefix(&other).map(|(key, _)| format!("{other}{key}")).collect::<Vec<_>>());
+        let strange: Vec<String> = strange.collect();
+        if strange.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("Unsupported options found for format '{name}'. Unsupported options: {}", strange.join(", "));
+        return Err(Error::option(message, format!("options of this format start with '{prefix}{name}.'")));
     }
     let available = FORMATS.join(", ");
     let hint = match nearest(name, FORMATS) {
@@ -159,4 +173,45 @@ pub(super) fn check_format(name: &str) -> Result<()> {
         None => format!("available formats: {available}"),
     };
     Err(Error::option(format!("Could not find any format factory for identifier '{name}'"), hint))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::super::create;
+    use super::*;
+
+    fn error(prefix: &str, pairs: &[(&str, &str)]) -> Option<Error> {
+        let values: BTreeMap<String, String> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Options::check("test", &values, specs(prefix)).and_then(|options| create(&options, prefix)).err()
+    }
+
+    #[test]
+    fn options_are_known_under_every_prefix() {
+        for prefix in PREFIXES {
+            let specs = specs(prefix);
+            assert!(specs.iter().all(|spec| spec.key.starts_with(prefix)));
+            for format in FORMATS {
+                assert!(specs.iter().any(|spec| spec.key.starts_with(&format!("{prefix}{format}."))));
+                assert!(error(prefix, &[(&format!("{prefix}format"), format)]).is_none());
+            }
+        }
+        let lenient = [("value.format", "json"), ("value.json.ignore-parse-errors", "true")];
+        assert!(error("value.", &lenient).is_none());
+    }
+
+    #[test]
+    fn wrong_formats_and_options_are_refused() {
+        let unknown = error("", &[("format", "jsn")]).unwrap();
+        assert_eq!(unknown.to_string(), "Could not find any format factory for identifier 'jsn'");
+        assert!(unknown.hint().unwrap().contains("did you mean 'json'?"));
+        let strange = error("", &[("format", "json"), ("csv.field-delimiter", ";")]).unwrap().to_string();
+        assert!(strange.contains("Unsupported options: csv.field-delimiter"), "{strange}");
+        assert!(error("key.", &[]).unwrap().to_string().contains("'key.format' is missing"));
+        assert!(error("", &[("format", "csv"), ("csv.field-delimiter", "ab")]).is_some());
+        assert!(error("", &[("format", "raw"), ("raw.charset", "latin1")]).is_some());
+        assert!(error("", &[("format", "json"), ("json.timestamp-format.standard", "US")]).is_some());
+    }
 }
