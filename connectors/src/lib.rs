@@ -2,6 +2,7 @@
 
 pub mod blackhole;
 pub mod datagen;
+pub mod filesystem;
 pub mod format;
 pub mod jdbc;
 pub mod kafka;
