@@ -1,1 +1,3 @@
-fn main() {}
+//! All whole-program tests in one binary, so that they share the services they need.
+
+mod jdbc_connector;

@@ -43,25 +43,26 @@ pub(super) async fn connect(server: &Server) -> Result<MySqlConnection, Failure>
     Ok(connection)
 }
 
-/// Whatever the server refuses while we log in is about the log-in.
+/// Whatever the server refuses while we log in is about the log-in; says which server it was.
 fn at_login(failure: Failure, server: &Server) -> Failure {
-    match failure {
-        Failure::Refused { message, .. } => {
-            let message = format!("MySQL at {}:{} refused the connection: {message}", server.host, server.port);
-            Failure::Fatal(Error::refused("jdbc", message, "check the options 'url', 'username' and 'password'"))
-        }
-        other => other,
-    }
+    let (message, hint) = match failure {
+        Failure::Refused { message, .. } => (message, None),
+        Failure::Fatal(Error::Connector { message, hint, .. }) => (message, hint),
+        other => return other,
+    };
+    let message = format!("MySQL at {}:{} refused the connection: {message}", server.host, server.port);
+    let hint = hint.unwrap_or_else(|| "check the options 'url', 'username' and 'password'".to_string());
+    Failure::Fatal(Error::refused("jdbc", message, hint))
 }
 
 /// Sorts a server error by its number.
 pub(super) fn sort(number: u16, message: &str) -> Failure {
     let text = format!("{message} (error {number})");
     match number {
-        // Deadlock, lock wait timeout, NOWAIT conflict.
-        1213 | 1205 | 3572 => Failure::Transient(text),
-        // Too many connections, shutdown, killed, interrupted, aborted, read-only after a failover, idle timeout.
-        1040 | 1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1203 | 1290 | 1317 | 1836 | 1927 | 4031 => {
+        // Deadlock, lock wait timeout, NOWAIT conflict; disk or table full, storage engine trouble, failed commit.
+        1213 | 1205 | 3572 | 1020 | 1021 | 1030 | 1114 | 1180 | 1206 => Failure::Transient(text),
+        // Too many connections, node not ready, shutdown, killed, interrupted, aborted, read-only after a failover, idle timeout.
+        1040 | 1047 | 1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1203 | 1290 | 1317 | 1836 | 1927 | 4031 => {
             Failure::Lost(text)
         }
         // Access denied: user, database, table, column.

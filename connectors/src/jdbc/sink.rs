@@ -24,12 +24,14 @@ use super::config::Config;
 use super::connection::{Arguments, Connection, Failure};
 use super::statement::{Dialect, Statements, create_table};
 use super::target::{Rule, TargetTable, fit};
-use super::value::{Reader, shortened};
+use super::value::{Reader, Value, shortened};
 
 /// Rows of one statement at most; larger ones bring no more speed.
 const MAX_STATEMENT_ROWS: usize = 1000;
 /// Statements of so few rows are kept prepared besides the full ones: they recur when little flows.
 const SMALL_STATEMENT_ROWS: usize = 8;
+/// What a packet holds besides the values of one row.
+const PACKET_OVERHEAD: usize = 1024;
 /// First pause before a retry; doubles each time up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
@@ -219,17 +221,7 @@ impl Writer {
         let mut start = 0;
         while start < rows.len() {
             let expected = (rows.len() - start).min(self.max_rows);
-            let mut values = Arguments::new(self.dialect, expected * columns.len(), expected * columns.len() * 16);
-            let (mut count, mut size) = (0, 0);
-            while count < expected && (count == 0 || size < self.max_bytes) {
-                let row = rows[start + count];
-                for reader in &readers[row.batch as usize] {
-                    let value = reader.read(row.row as usize).map_err(|e| self.locate(e, batches, row))?;
-                    size += value.size_bytes();
-                    values.push(value)?;
-                }
-                count += 1;
-            }
+            let (values, count) = self.bind(&rows[start..start + expected], batches, &readers)?;
             let sql = match (count == self.max_rows, is_delete) {
                 (true, true) => self.full_delete.clone(),
                 (true, false) => self.full_insert.clone(),
@@ -241,6 +233,36 @@ impl Writer {
             start += count;
         }
         Ok(())
+    }
+
+    /// The values of as many of `rows` as one statement may carry, at least one, and their number.
+    fn bind(
+        &self,
+        rows: &[RowRef],
+        batches: &[ChangelogBatch],
+        readers: &[Vec<Reader<'_>>],
+    ) -> Result<(Arguments, usize)> {
+        let columns = readers.first().map_or(0, Vec::len);
+        let mut arguments = Arguments::new(self.dialect, rows.len() * columns, rows.len() * columns * 16);
+        let mut size = 0;
+        let mut values = Vec::with_capacity(columns);
+        for (count, row) in rows.iter().enumerate() {
+            for reader in &readers[row.batch as usize] {
+                values.push(reader.read(row.row as usize).map_err(|e| self.locate(e, batches, *row))?);
+            }
+            let row_size: usize = values.iter().map(Value::size_bytes).sum();
+            if row_size > 2 * self.max_bytes - PACKET_OVERHEAD {
+                let message = format!("{row_size} bytes are more than the database takes in one packet");
+                let hint = "raise max_allowed_packet on the server";
+                return Err(self.locate(Error::data(message).with_hint(hint), batches, *row));
+            }
+            if count > 0 && size + row_size > self.max_bytes {
+                return Ok((arguments, count));
+            }
+            size += row_size;
+            values.drain(..).try_for_each(|value| arguments.push(value))?;
+        }
+        Ok((arguments, rows.len()))
     }
 
     /// Adds to a bad value's error which row it is in.

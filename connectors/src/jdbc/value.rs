@@ -274,3 +274,64 @@ pub(super) fn shortened(text: &str) -> String {
         None => text.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use arrow::array::TimestampSecondArray;
+
+    use super::*;
+
+    fn read(array: impl Array + 'static, target: TargetType) -> Result<String> {
+        let rule = Rule { name: "c".into(), declared: "X".into(), target, refuse_trailing_space: true };
+        let array: ArrayRef = Arc::new(array);
+        let value = Reader::new(&array, &rule).unwrap().read(0)?;
+        Ok(match value {
+            Value::Text(text) => text.into_owned(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    fn decimal(unscaled: i128, scale: i8, target: TargetType) -> Result<String> {
+        read(Decimal128Array::from(vec![unscaled]).with_precision_and_scale(38, scale).unwrap(), target)
+    }
+
+    #[test]
+    fn decimals_keep_their_digits_or_fail() {
+        let scale = |scale| TargetType::Decimal { scale };
+        assert_eq!(decimal(-5, 2, scale(2)).unwrap(), "-0.05");
+        assert_eq!(decimal(120, 2, scale(1)).unwrap(), "1.20");
+        assert!(decimal(125, 2, scale(1)).unwrap_err().to_string().contains("'1.25' does not fit into column 'c' X"));
+        assert_eq!(decimal(7, 0, TargetType::Integer).unwrap(), "Int(7)");
+        assert_eq!(decimal(u64::MAX.into(), 0, TargetType::Integer).unwrap(), "UInt(18446744073709551615)");
+        assert!(decimal(i128::from(u64::MAX) + 1, 0, TargetType::Integer).is_err());
+    }
+
+    #[test]
+    fn times_keep_their_fraction_or_fail() {
+        let at = |digits| TargetType::DateTime { digits };
+        assert_eq!(read(TimestampSecondArray::from(vec![-1]), at(0)).unwrap(), "1969-12-31 23:59:59");
+        assert!(read(TimestampSecondArray::from(vec![i64::MAX]), at(0)).is_err());
+        assert!(read(TimestampSecondArray::from(vec![253_402_300_800]), at(0)).is_err(), "the year 10000");
+        let nanos = arrow::array::TimestampNanosecondArray::from(vec![1_000_001]);
+        assert_eq!(read(nanos.clone(), at(9)).unwrap(), "1970-01-01 00:00:00.001000001");
+        assert!(read(nanos, at(6)).is_err());
+        let day = arrow::array::Time32SecondArray::from(vec![3_599]);
+        assert_eq!(read(day, TargetType::Time { digits: 0 }).unwrap(), "00:59:59");
+    }
+
+    #[test]
+    fn texts_fit_by_characters_or_bytes() {
+        let chars = TargetType::Text { max_chars: Some(2), max_bytes: None };
+        assert_eq!(read(StringArray::from(vec!["日本"]), chars.clone()).unwrap(), "日本");
+        assert!(read(StringArray::from(vec!["abc"]), chars.clone()).is_err());
+        assert!(read(StringArray::from(vec!["a "]), chars).is_err(), "a key that ends in a space");
+        let bytes = TargetType::Text { max_chars: None, max_bytes: Some(2) };
+        assert!(read(StringArray::from(vec!["日"]), bytes).is_err());
+        assert!(read(Float64Array::from(vec![f64::NAN]), TargetType::Double).is_err());
+        let null = StringArray::from(vec![None::<&str>]);
+        assert_eq!(read(null, TargetType::Any).unwrap(), "Null");
+    }
+}
