@@ -160,3 +160,91 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::checkpoint::CheckpointKind;
+    use crate::time::{Epoch, EventTime};
+
+    fn watermark(time: i64) -> Message {
+        Message::Watermark(Watermark(EventTime(time)))
+    }
+
+    fn barrier(epoch: u64) -> Message {
+        Message::Barrier(Barrier { epoch: Epoch(epoch), kind: CheckpointKind::Checkpoint })
+    }
+
+    /// What passes when `script` comes in, as words.
+    fn run(gate: &mut Gate, script: &[(usize, Message)]) -> Vec<String> {
+        let mut passed = Vec::new();
+        for (channel, message) in script {
+            gate.receive(*channel, message.clone(), &mut passed);
+        }
+        let word = |p: Passed| match p {
+            Passed::Batch(port, _) => format!("rows at {port}"),
+            Passed::Watermark(w) => format!("watermark {}", w.0.0),
+            Passed::Idle => "idle".into(),
+            Passed::Active => "active".into(),
+            Passed::Barrier(b) => format!("barrier {}", b.epoch.0),
+        };
+        passed.into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn watermark_is_the_smallest_of_all_channels_and_never_goes_back() {
+        let mut gate = Gate::new(&[0, 0, 1], true);
+        let script = [
+            (0, watermark(10)),
+            (1, watermark(7)),
+            (2, watermark(9)),
+            (1, watermark(8)),
+            (1, watermark(3)),
+            (1, watermark(20)),
+            (2, watermark(30)),
+        ];
+        assert_eq!(run(&mut gate, &script), ["watermark 7", "watermark 8", "watermark 9", "watermark 10"]);
+    }
+
+    #[test]
+    fn an_idle_channel_is_left_out_until_it_is_active_and_has_caught_up() {
+        let mut gate = Gate::new(&[0, 0], true);
+        assert_eq!(run(&mut gate, &[(0, watermark(10)), (1, Message::Idle)]), ["watermark 10"]);
+        assert_eq!(run(&mut gate, &[(1, Message::Active), (1, watermark(5)), (0, watermark(11))]), ["watermark 11"]);
+        assert_eq!(run(&mut gate, &[(1, watermark(12)), (0, watermark(20))]), ["watermark 12"]);
+    }
+
+    #[test]
+    fn when_all_are_idle_the_furthest_decides_and_it_is_said_once() {
+        let mut gate = Gate::new(&[0, 0], true);
+        let script = [(0, watermark(10)), (1, watermark(3)), (0, Message::Idle), (1, Message::Idle)];
+        assert_eq!(run(&mut gate, &script), ["watermark 3", "watermark 10", "idle"]);
+        assert_eq!(run(&mut gate, &[(1, Message::Idle)]), [""; 0]);
+        assert_eq!(run(&mut gate, &[(1, Message::Active), (0, Message::Active)]), ["active"]);
+    }
+
+    #[test]
+    fn exactly_once_blocks_a_channel_from_its_barrier_to_the_last_one() {
+        let mut gate = Gate::new(&[0, 1, 1], true);
+        assert_eq!(run(&mut gate, &[(1, barrier(1))]), [""; 0]);
+        assert_eq!((gate.is_open(0), gate.is_open(1), gate.is_open(2)), (true, false, true));
+        assert_eq!(run(&mut gate, &[(0, barrier(1)), (2, barrier(1))]), ["barrier 1"]);
+        assert_eq!((gate.is_open(0), gate.is_open(1), gate.is_open(2)), (true, true, true));
+    }
+
+    #[test]
+    fn at_least_once_blocks_nothing_and_keeps_epochs_in_order() {
+        let mut gate = Gate::new(&[0, 1], false);
+        assert_eq!(run(&mut gate, &[(0, barrier(1)), (0, watermark(1)), (0, barrier(2))]), [""; 0]);
+        assert!(gate.is_open(0));
+        assert_eq!(run(&mut gate, &[(1, barrier(1)), (1, barrier(2))]), ["barrier 1", "barrier 2"]);
+    }
+
+    #[test]
+    fn a_single_channel_passes_everything_at_once() {
+        let mut gate = Gate::new(&[0], true);
+        let script = [(0, watermark(1)), (0, barrier(1)), (0, Message::Idle), (0, Message::Active), (0, barrier(2))];
+        assert_eq!(run(&mut gate, &script), ["watermark 1", "barrier 1", "idle", "active", "barrier 2"]);
+    }
+}

@@ -36,6 +36,9 @@ mod stop;
 mod task;
 mod watermarks;
 
+#[cfg(test)]
+mod tests;
+
 pub use collect::CollectSink;
 pub use config::{JobConfig, Restore};
 pub use handle::JobHandle;

@@ -1,4 +1,5 @@
 //! What tests of this and the other crates share.
 
+pub mod memory;
 pub mod script;
 pub mod text;
