@@ -143,11 +143,14 @@ impl Attempt {
     fn spawn(&mut self, name: &str, reports: ReportSender, task: Task) -> Result<()> {
         let name: String = format!("{}/{} {name}", reports.subtask, reports.thread).replace('\0', " ");
         let run = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| match task {
+            let mut task = task;
+            let outcome = catch_unwind(AssertUnwindSafe(|| match &mut task {
                 Task::Source(task) => task.run(),
                 Task::Channel(task) => task.run(),
             }));
+            // The report goes out before the task's channels close and its neighbours follow, so causes come first.
             reports.send(TaskReport::Left(outcome.unwrap_or_else(|panic| panicked(panic.as_ref()))));
+            drop(task);
         };
         let thread = std::thread::Builder::new().name(name).spawn(run);
         self.threads.push(thread.map_err(|e| Error::io("a thread cannot be started", e))?);

@@ -82,6 +82,13 @@ enum Outcome {
     Failed(Error, bool),
 }
 
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        let retriable = error.is_retriable();
+        Outcome::Failed(error, retriable)
+    }
+}
+
 /// The control thread's things.
 pub(super) struct Driver {
     pub(super) dataflow: Dataflow,
@@ -146,10 +153,7 @@ impl Driver {
             let began = Instant::now();
             let outcome = match next {
                 Ok(run) => self.attend(run),
-                Err(error) => {
-                    let retriable = error.is_retriable();
-                    Outcome::Failed(error, retriable)
-                }
+                Err(error) => error.into(),
             };
             let (error, retriable) = match outcome {
                 Outcome::Finished => return self.end(JobState::Finished, None),
@@ -194,7 +198,7 @@ impl Driver {
 
     /// Sees an attempt through. All its threads are gone afterwards.
     fn attend(&mut self, mut run: Run) -> Outcome {
-        let mut outcome = loop {
+        let outcome = loop {
             let report = self.reports.1.recv_timeout(TICK);
             let mut step = match report {
                 Ok(report) => self.on_report(&mut run, report),
@@ -220,28 +224,12 @@ impl Driver {
             }
         }
         run.attempt.end();
-        self.after_the_end(&mut outcome);
-        outcome
-    }
-
-    /// Reads what the tasks said while they ended: the cause of a failure may come behind its consequences.
-    fn after_the_end(&mut self, outcome: &mut Outcome) {
-        let mut cause = None;
         for report in self.reports.1.try_iter() {
-            match report {
-                Report::StopAsked(mode) => self.stop = Some(mode),
-                Report::Task { what: TaskReport::Left(Err(Stopped::Failed(error))), .. } => {
-                    cause.get_or_insert(error);
-                }
-                Report::Task { .. } => {}
+            if let Report::StopAsked(mode) = report {
+                self.stop = Some(mode);
             }
         }
-        if let (Outcome::Failed(Error::Internal(text), false), Some(cause)) = (&*outcome, cause)
-            && text == LEFT_EARLY
-        {
-            let retriable = cause.is_retriable();
-            *outcome = Outcome::Failed(cause, retriable);
-        }
+        outcome
     }
 
     /// True when the job was cancelled or nobody wants its rows any longer.
@@ -275,12 +263,9 @@ impl Driver {
             }
             TaskReport::SnapshotFailed { epoch, error } => Some(Event::Declined { epoch, reason: error.to_string() }),
             TaskReport::Applied { epoch } => Some(Event::Applied { epoch, task: thread }),
-            TaskReport::Left(Err(Stopped::Failed(error))) => {
-                let retriable = error.is_retriable();
-                return Err(Outcome::Failed(error, retriable));
-            }
+            TaskReport::Left(Err(Stopped::Failed(error))) => return Err(error.into()),
             TaskReport::Left(Ok(()) | Err(Stopped::Canceled)) => {
-                return Err(Outcome::Failed(Error::internal(LEFT_EARLY), false));
+                return Err(Error::internal("a task ended before its time").into());
             }
         })
     }
@@ -303,11 +288,11 @@ impl Driver {
                 run.epochs.insert(epoch, EpochParts::new(self.config.clock.now()));
                 run.attempt.tell_sources(Control::Start(Barrier { epoch, kind }));
             }
-            Command::WriteManifest { epoch, kind } => return Ok(Some(self.write_manifest(run, epoch, kind))),
+            Command::WriteManifest { epoch, kind } => return self.write_manifest(run, epoch, kind).map(Some),
             Command::Apply { epoch } => run.attempt.tell_sinks(Control::Apply(epoch)),
             Command::RecordApplied { epoch } => {
                 if let Some(store) = &self.store {
-                    store.record_applied(epoch).map_err(|error| Outcome::Failed(error, true))?;
+                    store.record_applied(epoch).map_err(Outcome::from)?;
                 }
             }
             Command::Abort { epoch, reason } => {
@@ -325,7 +310,7 @@ impl Driver {
         Ok(None)
     }
 
-    fn write_manifest(&mut self, run: &mut Run, epoch: Epoch, kind: CheckpointKind) -> Event {
+    fn write_manifest(&mut self, run: &mut Run, epoch: Epoch, kind: CheckpointKind) -> Result<Event, Outcome> {
         let parts = run.epochs.remove(&epoch).unwrap_or_else(|| EpochParts::new(self.config.clock.now()));
         let began = parts.began;
         let mut bytes = 0;
@@ -333,8 +318,14 @@ impl Driver {
             let finished = run.sources_left == 0;
             let manifest = manifest(&self.config, &self.identity, &self.dataflow, epoch, kind, finished, parts);
             bytes = manifest.bytes();
-            if let Err(error) = store.commit(&manifest) {
-                return Event::ManifestFailed { epoch, reason: error.to_string(), now: self.config.clock.now() };
+            match store.commit(&manifest) {
+                Ok(()) => {}
+                Err(error @ Error::Io { .. }) => {
+                    let (reason, now) = (error.to_string(), self.config.clock.now());
+                    return Ok(Event::ManifestFailed { epoch, reason, now });
+                }
+                // Another process holds the store, or nobody knows whether the checkpoint exists: nothing may follow.
+                Err(error) => return Err(Outcome::Failed(error, false)),
             }
         }
         let now = self.config.clock.now();
@@ -348,7 +339,7 @@ impl Driver {
         if self.store.is_some() {
             self.board.post(JobEvent::CheckpointCompleted(info));
         }
-        Event::ManifestDurable { epoch, now }
+        Ok(Event::ManifestDurable { epoch, now })
     }
 
     /// A job that has read all its input has no use for its checkpoints; a stopped one is resumed from them.
@@ -400,6 +391,3 @@ impl Driver {
         board.end(state, error);
     }
 }
-
-/// Stands for the failure of a neighbour until that neighbour's report is read.
-const LEFT_EARLY: &str = "a task ended before its time";

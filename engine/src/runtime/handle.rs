@@ -1,16 +1,17 @@
 //! The outside's hold on a running job: ask how it is, stop it, wait for it. And the board on which the driver posts.
 
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::driver::Report;
 use super::metrics::Metrics;
 use super::status::{CheckpointInfo, JobEvent, JobState, JobStatus, JobSummary, RestoredFrom, StopMode};
 use crate::error::{Error, Result};
 
-/// Events kept for whoever reads them; further ones are dropped until someone does.
+/// Events kept for whoever reads them; when nobody does, the oldest are dropped.
 const EVENTS_KEPT: usize = 1024;
 
 /// A running job. Clones are the same job. Dropping all of them leaves the job running.
@@ -77,6 +78,12 @@ impl JobHandle {
     }
 }
 
+impl fmt::Debug for JobHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("name", &self.board.name).finish_non_exhaustive()
+    }
+}
+
 /// What the driver posts and handles read.
 pub(super) struct Board {
     name: String,
@@ -132,7 +139,11 @@ impl Board {
 
     /// Tells whoever listens.
     pub(super) fn post(&self, event: JobEvent) {
-        let _ = self.events.0.try_send(event);
+        let mut event = event;
+        while let Err(TrySendError::Full(back)) = self.events.0.try_send(event) {
+            let _ = self.events.1.try_recv();
+            event = back;
+        }
     }
 
     /// Posts the job's end and wakes all who wait for it.

@@ -87,3 +87,57 @@ impl Plan {
         plan
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use arrow::datatypes::Schema;
+
+    use super::*;
+    use crate::dataflow::{Node, NodeKind, Uid};
+    use crate::error::Error;
+
+    /// A dataflow of `nodes` operators with these edges: from, to, port, exchange.
+    fn dataflow(nodes: usize, edges: &[(usize, usize, usize, Exchange)]) -> Dataflow {
+        let mut flow = Dataflow::default();
+        for id in 0..nodes {
+            let uid = Uid(id.to_string());
+            let kind = NodeKind::Operator(Arc::new(|_| Err(Error::internal("never made"))));
+            flow.add(Node { uid, name: id.to_string(), kind, parallelism: 2, schema: Arc::new(Schema::empty()) });
+        }
+        for (from, to, port, exchange) in edges {
+            flow.connect(*from, *to, *port, exchange.clone());
+        }
+        flow
+    }
+
+    /// Nodes of every task.
+    fn tasks(plan: &Plan) -> Vec<Vec<usize>> {
+        plan.tasks.iter().map(|t| t.nodes.iter().map(|n| n.id).collect()).collect()
+    }
+
+    #[test]
+    fn forward_edges_are_fused_into_a_tree() {
+        use Exchange::Forward;
+        let plan = Plan::new(&dataflow(4, &[(0, 1, 0, Forward), (0, 2, 0, Forward), (2, 3, 0, Forward)]));
+        assert_eq!(tasks(&plan), [[0, 1, 2, 3]]);
+        let children: Vec<&[usize]> = plan.tasks[0].nodes.iter().map(|n| n.children.as_slice()).collect();
+        assert_eq!(children, [&[1, 2][..], &[], &[3], &[]]);
+        assert!(plan.links.is_empty());
+    }
+
+    #[test]
+    fn exchanges_and_several_inputs_start_tasks() {
+        let hash = Exchange::Hash(vec![0]);
+        let edges =
+            [(0, 2, 0, Exchange::Forward), (1, 2, 1, hash.clone()), (2, 3, 0, hash), (3, 4, 0, Exchange::Forward)];
+        let plan = Plan::new(&dataflow(5, &edges));
+        assert_eq!(tasks(&plan), [vec![0], vec![1], vec![2], vec![3, 4]]);
+        let ends: Vec<_> = plan.links.iter().map(|l| (l.from, l.to, l.port)).collect();
+        assert_eq!(ends, [(0, 2, 0), (1, 2, 1), (2, 3, 0)]);
+        assert_eq!((plan.tasks[2].inputs.clone(), plan.tasks[3].inputs.clone()), (vec![0, 1], vec![2]));
+        assert_eq!(plan.tasks[2].nodes[0].links, [2]);
+    }
+}

@@ -52,6 +52,9 @@ pub(super) fn open_nodes(
             slot.extend(sinks.into_iter().map(OpenNode::Sink));
         }
     }
+    if let (Some(store), Some(restored)) = (store, restored.filter(|r| r.manifest.pipeline == identity.pipeline)) {
+        store.record_applied(restored.manifest.epoch)?;
+    }
     for (slot, node) in opened.iter_mut().zip(&dataflow.nodes) {
         if let NodeKind::Operator(factory) = &node.kind {
             let operators = open_operators(node, factory, restored, config.ignore_unclaimed_state)?;

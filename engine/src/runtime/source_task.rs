@@ -88,7 +88,7 @@ impl SourceTask {
     }
 
     /// Runs until told to leave.
-    pub(super) fn run(mut self) -> TaskResult {
+    pub(super) fn run(&mut self) -> TaskResult {
         self.watermarks.assign(&self.parts.reader.splits());
         self.figures();
         loop {

@@ -127,7 +127,7 @@ impl ChannelTask {
     }
 
     /// Runs until told to leave.
-    pub(super) fn run(mut self) -> TaskResult {
+    pub(super) fn run(&mut self) -> TaskResult {
         loop {
             loop {
                 match self.context.control.try_recv() {

@@ -102,9 +102,20 @@ impl SourceWatermarks {
             }
             Some(_) => None,
             None if self.idle => None,
-            None => {
+            None => Some(self.all_idle()),
+        }
+    }
+
+    /// Nobody is left to wait for: the furthest split decides, as it does in gates, and then there is nothing to say.
+    fn all_idle(&mut self) -> Advance {
+        match self.splits.iter().filter(|s| !s.ended).map(|s| s.watermark).max() {
+            Some(highest) if highest > self.sent => {
+                self.sent = highest;
+                Advance::Watermark(highest)
+            }
+            _ => {
                 self.idle = true;
-                Some(Advance::Idle)
+                Advance::Idle
             }
         }
     }
@@ -181,11 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn when_all_are_idle_the_furthest_split_decides() {
+        let (mut merged, a, b) = two();
+        merged.observe(&a, at(10));
+        merged.observe(&b, at(4));
+        assert_eq!(merged.advance(), Some(Advance::Watermark(at(4))));
+        merged.step(seconds(1));
+        merged.step(seconds(2));
+        assert_eq!(merged.advance(), Some(Advance::Watermark(at(10))));
+        assert_eq!(merged.advance(), Some(Advance::Idle));
+    }
+
+    #[test]
     fn backpressure_does_not_make_splits_idle() {
         let (mut merged, _, _) = two();
         merged.step(seconds(100));
         assert_eq!(merged.advance(), None);
-        merged.step(seconds(101));
+        merged.step(seconds(200));
         assert_eq!(merged.advance(), Some(Advance::Idle));
     }
 

@@ -71,7 +71,6 @@ fn two_inputs_are_aligned_and_both_counted() {
         let union = operator(&mut flow, left, "union", Exchange::Hash(vec![0]), 2, CountByKey::default);
         flow.connect(right, union, 1, Exchange::Hash(vec![0]));
         sink(&mut flow, union, target.sink());
-        // Edges go forward, so the nodes were added first.
         flow
     };
     let job = Job::start(flow(), config(Some(dir.path()))).unwrap();

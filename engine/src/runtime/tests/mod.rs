@@ -71,7 +71,7 @@ fn operator<O: Operator + 'static>(
     parallelism: usize,
     make: impl Fn() -> O + Send + Sync + 'static,
 ) -> NodeId {
-    let factory: crate::dataflow::OperatorFactory = Arc::new(move |_| Ok(Box::new(make())));
+    let factory: crate::dataflow::OperatorFactory = Arc::new(move |_| Ok(Box::new(make()) as Box<dyn Operator>));
     let id = flow.add(node(uid, NodeKind::Operator(factory), parallelism, schema()));
     flow.connect(from, id, 0, exchange);
     id

@@ -162,8 +162,8 @@ fn a_disk_that_refuses_fails_checkpoints_but_not_the_job() {
     blocked.iter().for_each(|path| drop(std::fs::write(path, "full")));
     until("a checkpoint has failed", || job.status().failed_checkpoints > 0);
     blocked.iter().for_each(|path| drop(std::fs::remove_file(path)));
-    let failed_at = job.status().last_checkpoint.unwrap().epoch;
-    until("a later one is complete", || job.status().last_checkpoint.unwrap().epoch > failed_at);
+    let complete = job.status().last_checkpoint.unwrap().epoch;
+    until("a later one is complete", || job.status().last_checkpoint.unwrap().epoch > complete);
     assert_eq!(job.status().restarts, 0);
     valve.open();
     assert_eq!(wait(&job).unwrap().state, JobState::Finished);
