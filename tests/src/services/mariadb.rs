@@ -10,7 +10,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
-use super::process::{free_port, is_root, require_program, spawn, tied, wait_for};
+use super::process::{free_port, is_root, require_program, service_folder, spawn, tied, wait_for};
 
 /// The user of the test databases; may do everything.
 pub const USER: &str = "eddy";
@@ -36,7 +36,7 @@ impl MariaDb {
     /// Installs what is missing, makes a data folder and starts a server of one's own (for tests that kill it).
     pub fn start() -> MariaDb {
         require_program("mariadbd", "mariadb-server");
-        let folder = tempfile::Builder::new().prefix("eddyline-mariadb-").tempdir().expect("a temporary folder");
+        let folder = service_folder("eddyline-mariadb-");
         let mut server = MariaDb { folder, port: free_port(), child: None };
         server.initialize();
         server.restart();

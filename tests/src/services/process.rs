@@ -5,10 +5,13 @@
 //! as the process, starts all children.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
@@ -58,6 +61,22 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Optio
     }
 }
 
+/// A temporary folder `<prefix><random>` that belongs to this process. A shared service lives in a static and is never
+/// dropped, so the folders of test processes that are gone are removed here, by the next one.
+pub fn service_folder(prefix: &str) -> TempDir {
+    const OWNER: &str = "owner.pid";
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let owner = std::fs::read_to_string(entry.path().join(OWNER)).unwrap_or_default();
+        let is_gone = !owner.is_empty() && !Path::new("/proc").join(&owner).exists();
+        if is_gone && entry.file_name().to_string_lossy().starts_with(prefix) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join(OWNER), std::process::id().to_string()).expect("a writable folder");
+    folder
+}
+
 /// True when this process runs as root.
 pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0")
@@ -82,5 +101,5 @@ pub fn require_program(program: &str, package: &str) {
 
 fn found(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| std::path::Path::new(folder).join(program).exists())
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| Path::new(folder).join(program).exists())
 }
