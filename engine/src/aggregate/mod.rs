@@ -11,13 +11,19 @@
 //! integers is an integer, `SUM(DECIMAL(p, s))` is DECIMAL(38, s), `AVG` of it DECIMAL(38, max(s, 6)).
 
 mod avg;
+mod codec;
+mod collected;
 mod count;
 mod create;
+mod distinct;
 mod grouping;
+mod json;
 mod min_max;
+mod multiset;
 mod slots;
 mod sum;
 mod types;
+mod variance;
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The operators: one file each, only its own logic. None knows a channel, barrier, clock, thread or checkpoint.
 
+mod changelog_normalize;
 mod filter;
 mod group_aggregate;
 mod not_null;
@@ -8,10 +9,12 @@ mod union;
 mod unnest;
 mod window_aggregate;
 mod window_assign;
+mod window_columns;
 
 #[cfg(test)]
 mod tests;
 
+pub use changelog_normalize::ChangelogNormalize;
 pub use filter::Filter;
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
 pub use not_null::NotNullEnforcer;

@@ -11,6 +11,7 @@ pub mod group_table;
 mod key_chunks;
 pub mod key_group;
 pub mod pane_table;
+pub mod row_table;
 pub mod value;
 
 use arrow::array::RecordBatch;

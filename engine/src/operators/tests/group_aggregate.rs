@@ -5,16 +5,17 @@ use crate::operator::Operator;
 use crate::operators::{GroupAggregate, GroupAggregateSpec};
 use crate::testing::script::check;
 
-struct Case<'a> {
-    columns: &'a [&'a str],
-    keys: &'a [&'a str],
-    calls: Vec<AggregateCall>,
-    update_before: bool,
-    retracts: bool,
+/// A group aggregation over named columns of the test input.
+pub(super) struct Case<'a> {
+    pub(super) columns: &'a [&'a str],
+    pub(super) keys: &'a [&'a str],
+    pub(super) calls: Vec<AggregateCall>,
+    pub(super) update_before: bool,
+    pub(super) retracts: bool,
 }
 
 impl Case<'_> {
-    fn check(self, script: &str) -> Result<()> {
+    pub(super) fn check(self, script: &str) -> Result<()> {
         let input = only(self.columns);
         let fields = key_fields(&input, self.keys);
         let make = || -> Result<Box<dyn Operator>> {
@@ -33,7 +34,8 @@ impl Case<'_> {
     }
 }
 
-fn calls(columns: &[&str], functions: &[(F, &[&str])], retractable: bool) -> Vec<AggregateCall> {
+/// Calls over the named columns.
+pub(super) fn calls(columns: &[&str], functions: &[(F, &[&str])], retractable: bool) -> Vec<AggregateCall> {
     let input = only(columns);
     functions.iter().map(|(function, args)| call(&input, *function, args, retractable).unwrap()).collect()
 }

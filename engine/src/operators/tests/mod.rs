@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod group_aggregate;
+mod rows;
+mod values;
+mod windows;
 
 use std::sync::Arc;
 
