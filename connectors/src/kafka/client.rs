@@ -24,6 +24,9 @@ use super::KAFKA;
 /// reported within ten seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
+/// Pause before a question that came too early is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
 /// How many of the newest reports are kept.
 const REPORTS: usize = 8;
 
@@ -228,14 +231,24 @@ impl Client {
         Ok(known_offsets(&list, splits))
     }
 
-    /// What the client's group has committed for each partition.
+    /// What the client's group has committed for each partition. A group's coordinator may be moving, or being made for
+    /// the first group of a cluster: that is waited for.
     pub(super) fn committed(&self, splits: &[(String, i32)]) -> Result<Vec<Option<i64>>> {
-        let list = offset_list(splits.iter().map(|(t, p)| (t.as_str(), *p, sys::RD_KAFKA_OFFSET_INVALID as i64)))?;
-        let wait_ms = ANSWER_WITHIN.as_millis() as i32;
-        // SAFETY: handle and list are valid; the list is filled in place before the call returns.
-        let code = unsafe { sys::rd_kafka_committed(self.ptr(), list.ptr(), wait_ms) };
-        self.answered("cannot read the group's committed offsets", code)?;
-        Ok(known_offsets(&list, splits))
+        use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        loop {
+            let list = offset_list(splits.iter().map(|(t, p)| (t.as_str(), *p, sys::RD_KAFKA_OFFSET_INVALID as i64)))?;
+            let wait_ms = ANSWER_WITHIN.as_millis() as i32;
+            // SAFETY: handle and list are valid; the list is filled in place before the call returns.
+            let code = unsafe { sys::rd_kafka_committed(self.ptr(), list.ptr(), wait_ms) };
+            let moving = [CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator];
+            if moving.contains(&RDKafkaErrorCode::from(code)) && Instant::now() < deadline {
+                std::thread::park_timeout(RETRY_AFTER);
+                continue;
+            }
+            self.answered("cannot read the group's committed offsets", code)?;
+            return Ok(known_offsets(&list, splits));
+        }
     }
 
     /// Commits next offsets to the client's group, without waiting; failures are logged when they are heard of.

@@ -13,6 +13,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::KAFKA;
 
+/// What to tell a reader that has fallen behind.
+pub(super) const LIMIT: &str = "the embedded broker keeps only the newest 5 MB of each partition; write less or slower, \
+                                raise 'eddyline.embedded.partitions', or use a real broker";
+
 struct Broker {
     cluster: Mutex<MockCluster<'static, DefaultProducerContext>>,
     bootstrap: String,

@@ -229,6 +229,12 @@ impl SinkOptions {
         let guarantee = match given.unwrap_or("at-least-once").to_ascii_lowercase().as_str() {
             "none" => Guarantee::None,
             "at-least-once" => Guarantee::AtLeastOnce,
+            _ if !options.given("sink.transactional-id-prefix") => {
+                return Err(Error::option(
+                    "sink.transactional-id-prefix must be specified when using DeliveryGuarantee.EXACTLY_ONCE.",
+                    None,
+                ));
+            }
             _ => {
                 return Err(Error::option(
                     "'sink.delivery-guarantee' = 'exactly-once' is not supported yet by the Kafka sink",
@@ -433,10 +439,15 @@ mod tests {
     #[test]
     fn exactly_once_is_refused_until_it_is_there() {
         let all = BTreeMap::from(
-            [("topic", "a"), ("properties.bootstrap.servers", "b"), ("sink.delivery-guarantee", "exactly-once")]
-                .map(|(k, v)| (k.to_string(), v.to_string())),
+            [
+                ("topic", "a"),
+                ("properties.bootstrap.servers", "b"),
+                ("sink.delivery-guarantee", "exactly-once"),
+                ("sink.transactional-id-prefix", "p"),
+            ]
+            .map(|(k, v)| (k.to_string(), v.to_string())),
         );
         let options = Options::check("kafka", &all, specs()).unwrap();
-        assert!(SinkOptions::parse(&options).unwrap_err().to_string().contains("exactly-once"));
+        assert!(SinkOptions::parse(&options).unwrap_err().to_string().contains("not supported yet"));
     }
 }

@@ -14,6 +14,7 @@ use super::options::{Place, SinkOptions, SourceOptions};
 /// Java's properties that have no meaning here. A trailing `*` stands for any rest.
 const WITHOUT_MEANING: &[&str] = &[
     "auto.offset.reset",
+    "auto.commit.enable",
     "auto.commit.interval.ms",
     "buffer.memory",
     "default.api.timeout.ms",
@@ -41,10 +42,15 @@ const WITHOUT_MEANING: &[&str] = &[
     "value.serializer",
 ];
 
-/// Java's names and librdkafka's.
+/// Java's names and librdkafka's; and librdkafka's second names, because of two names for one setting, ours and the
+/// user's, the last one set would win, in no defined order.
 const RENAMED: &[(&str, &str)] = &[
+    ("compression.codec", "compression.type"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
     ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("max.request.size", "message.max.bytes"),
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("queue.buffering.max.ms", "linger.ms"),
     ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
     ("send.buffer.bytes", "socket.send.buffer.bytes"),
     ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
@@ -70,7 +76,8 @@ pub(super) fn consumer(options: &Options, source: &SourceOptions) -> Result<Clie
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
-        .set("enable.partition.eof", if source.bounded.is_some() { "true" } else { "false" })
+        // Told at the end of a partition, the next offset moves past transaction markers, which are never delivered.
+        .set("enable.partition.eof", "true")
         .set("check.crcs", "true");
     checked(config)
 }

@@ -68,8 +68,8 @@ impl SourceFactory for KafkaSourceFactory {
             Some(positions) => {
                 let divided = divide(start::from_positions(positions)?, existing, subtask)?;
                 let mut ranges = start::discovered(&client, divided.new, &self.options)?;
-                for (split, (next, stop)) in &divided.restored {
-                    ranges.push(start::resume(&client, split, *next, *stop)?);
+                for (split, range) in divided.restored {
+                    ranges.push(start::resume(&client, split, range, &self.options)?);
                 }
                 ranges
             }
@@ -81,6 +81,7 @@ impl SourceFactory for KafkaSourceFactory {
         let mut reader = KafkaReader {
             decoder: RowDecoder::new(self.layout.clone(), &self.formats)?,
             bounded: self.options.bounded.is_some(),
+            embedded: self.options.embedded.is_some(),
             commits: self.options.commits,
             discovery,
             splits: Vec::new(),
@@ -118,6 +119,7 @@ struct Split {
 struct KafkaReader {
     decoder: RowDecoder,
     bounded: bool,
+    embedded: bool,
     commits: bool,
     discovery: Option<Discovery>,
 
@@ -198,6 +200,8 @@ impl KafkaReader {
                     split.pending.push_front(message);
                     break;
                 }
+                // The usual advice about retention does not help there.
+                Err(error @ Error::Connector { .. }) if self.embedded => return Err(error.with_hint(embedded::LIMIT)),
                 Err(error) => return Err(error),
             }
             if split.is_done {

@@ -117,10 +117,23 @@ pub(super) fn from_positions(positions: &[SplitPosition]) -> Result<BTreeMap<(St
     Ok(ranges)
 }
 
-/// The range of a partition that goes on where a checkpoint left off, if its messages are still there.
-pub(super) fn resume(client: &Client, split: &(String, i32), next: i64, stop: Option<i64>) -> Result<Range> {
+/// The range of a partition that goes on where a checkpoint left off, if its messages are still there. Its end is the
+/// one that was fixed when the job began.
+pub(super) fn resume(
+    client: &Client,
+    split: (String, i32),
+    (next, stop): (i64, Option<i64>),
+    options: &SourceOptions,
+) -> Result<Range> {
+    let (low, end) = client.watermarks(&split.0, split.1)?;
+    let stop = match &options.bounded {
+        None => None,
+        Some(_) if stop.is_some() => stop,
+        Some(place) => {
+            offsets(client, std::slice::from_ref(&split), &[(low, end)], place, options, "ends")?.first().copied()
+        }
+    };
     let (topic, partition) = split;
-    let (low, end) = client.watermarks(topic, *partition)?;
     if next < low && stop.is_none_or(|stop| next < stop) {
         return Err(Error::refused(
             KAFKA,
@@ -131,7 +144,7 @@ pub(super) fn resume(client: &Client, split: &(String, i32), next: i64, stop: Op
             "the topic's retention is too short for the time the job was down; start without the checkpoint (--fresh)",
         ));
     }
-    Ok(Range { topic: topic.clone(), partition: *partition, next, stop, end })
+    Ok(Range { topic, partition, next, stop, end })
 }
 
 #[cfg(test)]

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
-use super::process::{free_port, require_program, spawn, tied, wait_for};
+use super::process::{free_port, require_program, service_folder, spawn, tied, wait_for};
 
 const VERSION: &str = "4.2.0";
 const POM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/services/kafka/pom.xml");
@@ -58,7 +58,7 @@ impl Kafka {
     /// Starts a broker of its own; panics with the reason and the end of the broker's log when it does not come up.
     pub fn start() -> Kafka {
         let class_path = class_path();
-        let folder = tempfile::Builder::new().prefix("eddyline-kafka-").tempdir().expect("a temporary folder");
+        let folder = service_folder("eddyline-kafka-");
         let (port, sasl_port, controller_port) = (free_port(), free_port(), free_port());
         let properties = folder.path().join("server.properties");
         fs::write(&properties, server_properties(folder.path(), port, sasl_port, controller_port)).expect("a file");
@@ -193,7 +193,9 @@ impl Kafka {
         let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
-        let list = consumer.committed_offsets(list, DEADLINE).expect("the broker answers");
+        // The first question about any group makes the broker create the offsets topic, which takes a moment.
+        let ask = || consumer.committed_offsets(list.clone(), DEADLINE).ok();
+        let list = wait_for("the group's offsets", DEADLINE, ask);
         list.find_partition(topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
     }
 
@@ -202,7 +204,7 @@ impl Kafka {
         let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
-        consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).expect("the commit is accepted");
+        wait_for("the commit", DEADLINE, || consumer.commit(&list, CommitMode::Sync).ok());
     }
 
     /// Where the broker writes what it has to say.
