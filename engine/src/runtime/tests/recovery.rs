@@ -160,7 +160,11 @@ fn a_disk_that_refuses_fails_checkpoints_but_not_the_job() {
     // Files where the next checkpoints want their folders.
     let blocked: Vec<_> = (last + 1..last + 60).map(|n| folder.join(format!("chk-{n}"))).collect();
     blocked.iter().for_each(|path| drop(std::fs::write(path, "full")));
-    until("a checkpoint has failed", || job.status().failed_checkpoints > 0);
+    valve.set(200);
+    until("new rows are read", || job.status().rows_read == SPLITS as u64 * 200);
+    let failed = job.status().failed_checkpoints;
+    // The second one certainly began behind those rows, which its sinks have prepared in vain.
+    until("checkpoints have failed", || job.status().failed_checkpoints > failed + 1);
     blocked.iter().for_each(|path| drop(std::fs::remove_file(path)));
     let complete = job.status().last_checkpoint.unwrap().epoch;
     until("a later one is complete", || job.status().last_checkpoint.unwrap().epoch > complete);
