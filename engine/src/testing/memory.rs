@@ -66,13 +66,14 @@ pub struct VectorSource {
     bounded: bool,
     most_rows: usize,
     valve: Option<Arc<Valve>>,
+    delay: Duration,
 }
 
 impl VectorSource {
     /// A bounded source with one split per element of `splits`, named `split-0`, `split-1` and so on.
     pub fn new(splits: Vec<RecordBatch>) -> Self {
         let named = splits.into_iter().enumerate().map(|(n, rows)| (format!("split-{n}").into(), rows)).collect();
-        VectorSource { splits: named, bounded: true, most_rows: usize::MAX, valve: None }
+        VectorSource { splits: named, bounded: true, most_rows: usize::MAX, valve: None, delay: Duration::ZERO }
     }
 
     /// The same source, which waits for more when all is read.
@@ -84,6 +85,12 @@ impl VectorSource {
     /// The same source, which gives at most `rows` rows at once.
     pub fn batches_of(mut self, rows: usize) -> Self {
         self.most_rows = rows;
+        self
+    }
+
+    /// The same source, which takes `delay` for every poll.
+    pub fn slowed_by(mut self, delay: Duration) -> Self {
+        self.delay = delay;
         self
     }
 
@@ -127,6 +134,10 @@ struct VectorReader {
 
 impl SourceReader for VectorReader {
     fn poll(&mut self, max_rows: usize, timeout: Duration) -> Result<Polled> {
+        let until = Instant::now() + self.source.delay;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            std::thread::park_timeout(left);
+        }
         let open = self.source.valve.as_ref().map_or(usize::MAX, |valve| valve.rows());
         let most = max_rows.min(self.source.most_rows);
         for _ in 0..self.splits.len() {
@@ -175,6 +186,8 @@ struct Table {
     markers: BTreeMap<(String, usize), Epoch>,
     generation: u64,
     applied: Vec<(usize, Epoch)>,
+    /// Calls of `apply` that shall fail.
+    failures: usize,
 }
 
 /// Where the rows of [`RecordingTarget::sink`] become visible; outlives jobs, like a database.
@@ -192,6 +205,11 @@ impl RecordingTarget {
     /// A sink factory that writes here, exactly once.
     pub fn sink(&self) -> Arc<dyn SinkFactory> {
         Arc::new(self.clone())
+    }
+
+    /// Lets the next `calls` calls of `apply` fail as if the target were away for a moment.
+    pub fn fail_applies(&self, calls: usize) {
+        lock(&self.table.0).failures = calls;
     }
 
     /// All visible rows, in the order in which they became visible.
@@ -263,6 +281,10 @@ impl Sink for RecordingSink {
         let mut table = lock(&self.target.table.0);
         if table.generation > self.generation {
             return Err(Error::refused("memory", "fenced by a newer process", "stop one of the two"));
+        }
+        if table.failures > 0 {
+            table.failures -= 1;
+            return Err(Error::connector("memory", "the target is away"));
         }
         if table.markers.get(&self.shard).is_none_or(|marker| *marker < epoch) {
             table.markers.insert(self.shard.clone(), epoch);

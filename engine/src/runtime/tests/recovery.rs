@@ -188,3 +188,45 @@ fn a_checkpoint_names_positions_states_and_logs() {
     assert_eq!(count.states[0].files.iter().map(|f| f.rows).sum::<u64>(), KEYS as u64);
     assert!(read.operator(&Uid("trip".into())).is_none(), "what remembers nothing is not listed");
 }
+
+#[test]
+fn what_was_decided_but_not_applied_is_applied_once_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (valve, target) = (Valve::at(500), RecordingTarget::new());
+    let flow = |parallelism| counting(input(&valve), &never(), parallelism, &target);
+    target.fail_applies(1);
+    let job = Job::start(flow(2), config(Some(dir.path()))).unwrap();
+    assert!(target.wait_for_rows(SPLITS * 500, PATIENCE));
+    assert_eq!(job.status().restarts, 1);
+    job.stop(StopMode::Cancel);
+    wait(&job).unwrap();
+    // The next failure ends the process, so to say; another number of subtasks takes over.
+    target.fail_applies(1);
+    valve.set(1000);
+    let once = JobConfig { restart: RestartStrategy::None, ..config(Some(dir.path())) };
+    wait(&Job::start(flow(2), once).unwrap()).unwrap_err();
+    valve.open();
+    wait(&Job::start(flow(3), config(Some(dir.path()))).unwrap()).unwrap();
+    assert_counted_once(&target, KEYS, PER_KEY);
+}
+
+#[test]
+fn rows_that_overtake_a_slow_input_are_not_in_the_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trip, target) = (never(), RecordingTarget::new());
+    let mut flow = Dataflow::default();
+    let fast = VectorSource::new(vec![rows(20_000, KEYS)]).batches_of(10).slowed_by(Duration::from_micros(100));
+    let slow = VectorSource::new(vec![rows(200, KEYS)]).batches_of(10).slowed_by(Duration::from_millis(25));
+    let left = source(&mut flow, "fast", fast, true, 1);
+    let right = source(&mut flow, "slow", slow, true, 1);
+    let counted = operator(&mut flow, left, "count", Exchange::Hash(vec![0]), 1, CountByKey::default);
+    flow.connect(right, counted, 1, Exchange::Hash(vec![0]));
+    let shared = trip.clone();
+    let last = operator(&mut flow, counted, "trip", Exchange::Forward, 1, move || Trip(shared.clone(), retriable));
+    sink(&mut flow, last, target.sink());
+    let job = Job::start(flow, config(Some(dir.path()))).unwrap();
+    until("a checkpoint is complete", || job.status().last_checkpoint.is_some());
+    trip.store(500, Ordering::SeqCst);
+    assert_eq!(wait(&job).unwrap().restarts, 1);
+    assert_counted_once(&target, KEYS, 20_200 / KEYS);
+}
