@@ -4,8 +4,10 @@
 //! `types` (Flink's types in Arrow's terms).
 
 pub mod catalog;
+pub mod coercion;
 pub mod config;
 pub mod error;
+pub mod functions;
 pub mod parse;
 pub mod statement;
 pub mod types;

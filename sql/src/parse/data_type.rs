@@ -225,16 +225,16 @@ fn interval(parser: &mut Parser<'_>) -> Parsed<FlinkType> {
 }
 
 fn varchar(parser: &mut Parser<'_>, at: Location) -> Parsed<FlinkType> {
-    let length = length(parser, at)?;
+    let length = if parser.peek_token().token == Token::LParen { length(parser, at)? } else { i32::MAX as u32 };
     Ok(if u64::from(length) == LONGEST { FlinkType::String } else { FlinkType::Varchar(length) })
 }
 
 fn varbinary(parser: &mut Parser<'_>, at: Location) -> Parsed<FlinkType> {
-    let length = length(parser, at)?;
+    let length = if parser.peek_token().token == Token::LParen { length(parser, at)? } else { i32::MAX as u32 };
     Ok(if u64::from(length) == LONGEST { FlinkType::Bytes } else { FlinkType::Varbinary(length) })
 }
 
-/// `(n)`, or 1 without it. Zero is the type of an empty literal.
+/// `(n)`, or 1 without it (VARCHAR and VARBINARY have no limit then). Zero is the type of an empty literal.
 fn length(parser: &mut Parser<'_>, at: Location) -> Parsed<u32> {
     if !parser.consume_token(&Token::LParen) {
         return Ok(1);

@@ -1,0 +1,114 @@
+//! The aggregate functions as DataFusion's planner sees them: names, arguments and Flink's result types.
+//!
+//! DataFusion never runs them. The planner lowers a call to [`AggregateFunction`] of the engine.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion_common::{DataFusionError, Result, ScalarValue, not_impl_err};
+use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, TypeSignature, Volatility};
+use eddyline_engine::aggregate::{AggregateFunction, return_type};
+
+const NAMES: &[(&str, AggregateFunction)] = &[
+    ("count", AggregateFunction::Count),
+    ("sum", AggregateFunction::Sum),
+    ("avg", AggregateFunction::Avg),
+    ("min", AggregateFunction::Min),
+    ("max", AggregateFunction::Max),
+    ("first_value", AggregateFunction::FirstValue),
+    ("last_value", AggregateFunction::LastValue),
+    ("listagg", AggregateFunction::ListAgg),
+    ("collect", AggregateFunction::Collect),
+    ("array_agg", AggregateFunction::ArrayAgg),
+    ("stddev_pop", AggregateFunction::StddevPop),
+    ("stddev_samp", AggregateFunction::StddevSamp),
+    ("stddev", AggregateFunction::StddevSamp),
+    ("var_pop", AggregateFunction::VarPop),
+    ("var_samp", AggregateFunction::VarSamp),
+    ("variance", AggregateFunction::VarSamp),
+    ("single_value", AggregateFunction::SingleValue),
+    ("json_arrayagg", AggregateFunction::JsonArrayAgg),
+    ("json_arrayagg_null_on_null", AggregateFunction::JsonArrayAggNullOnNull),
+    ("json_objectagg", AggregateFunction::JsonObjectAgg),
+    ("json_objectagg_absent_on_null", AggregateFunction::JsonObjectAggAbsentOnNull),
+];
+
+/// All aggregate functions by lower-case name.
+pub fn aggregate_functions() -> HashMap<String, Arc<AggregateUDF>> {
+    let udf = |(name, function): &(&'static str, AggregateFunction)| {
+        let any = TypeSignature::OneOf(vec![TypeSignature::Nullary, TypeSignature::VariadicAny]);
+        let signature = Signature::new(any, Volatility::Immutable);
+        let aggregate = Aggregate { name, function: *function, signature };
+        ((*name).to_string(), Arc::new(AggregateUDF::new_from_impl(aggregate)))
+    };
+    NAMES.iter().map(udf).collect()
+}
+
+/// The engine's function of this name, in any case.
+pub fn aggregate_function(name: &str) -> Option<AggregateFunction> {
+    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, function)| *function)
+}
+
+#[derive(Debug)]
+struct Aggregate {
+    name: &'static str,
+    function: AggregateFunction,
+    signature: Signature,
+}
+
+impl PartialEq for Aggregate {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Aggregate {}
+
+impl Hash for Aggregate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl AggregateUDFImpl for Aggregate {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        return_type(self.function, types).map_err(|error| DataFusionError::Plan(error.to_string()))
+    }
+
+    fn is_nullable(&self) -> bool {
+        !matches!(
+            self.function,
+            AggregateFunction::Count
+                | AggregateFunction::JsonArrayAgg
+                | AggregateFunction::JsonArrayAggNullOnNull
+                | AggregateFunction::JsonObjectAgg
+                | AggregateFunction::JsonObjectAggAbsentOnNull
+        )
+    }
+
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        if self.function == AggregateFunction::Count {
+            return Ok(ScalarValue::Int64(Some(0)));
+        }
+        ScalarValue::try_from(data_type)
+    }
+
+    fn state_fields(&self, _: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        not_impl_err!("{} runs in the engine", self.name)
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_impl_err!("{} runs in the engine", self.name)
+    }
+}
