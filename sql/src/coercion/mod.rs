@@ -13,6 +13,8 @@ mod common;
 mod expression;
 mod lazy;
 mod relation;
+#[cfg(test)]
+mod tests;
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};

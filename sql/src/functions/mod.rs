@@ -36,7 +36,7 @@ mod temporal;
 mod types;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
