@@ -32,6 +32,16 @@ impl RowKind {
         matches!(self, RowKind::Insert | RowKind::UpdateAfter)
     }
 
+    /// The kind that undoes this one.
+    pub fn inverse(self) -> RowKind {
+        match self {
+            RowKind::Insert => RowKind::Delete,
+            RowKind::UpdateBefore => RowKind::UpdateAfter,
+            RowKind::UpdateAfter => RowKind::UpdateBefore,
+            RowKind::Delete => RowKind::Insert,
+        }
+    }
+
     /// Flink's two-character name.
     pub fn symbol(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@
 use crate::error::{Error, Result};
 
 /// The kinds of windows, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WindowKind {
     /// Back to back.
     Tumble {
@@ -37,7 +37,7 @@ pub enum WindowKind {
 }
 
 /// Windows with their alignment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowSpec {
     /// Kind and lengths.
     pub kind: WindowKind,

@@ -1,2 +1,54 @@
-//! The binary.
-fn main() {}
+//! The `eddyline` program: an interactive SQL shell, a runner of SQL files, and tools for checkpoints.
+//!
+//! Everything goes through one door, `eddyline_sql::Session`; this crate only talks to people: it reads the command line,
+//! renders outcomes and errors, shows progress, and turns signals into a stop with a last checkpoint.
+
+mod batch;
+mod checkpoints;
+mod cli;
+mod failure;
+mod interrupt;
+mod options;
+mod progress;
+mod render;
+mod repl;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging(cli.verbose);
+    let result = match cli.command {
+        None => repl::run(&cli.definitions),
+        Some(Command::Run(arguments)) => batch::run(&arguments),
+        Some(Command::Explain(arguments)) => batch::explain(&arguments),
+        Some(Command::Checkpoints(arguments)) => checkpoints::run(&arguments),
+        Some(Command::Options(arguments)) => options::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Interrupted) => ExitCode::from(130),
+        Err(Failure::Message(text)) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error: warnings and errors unless `EDDYLINE_LOG` or `-v` asks for more.
+fn init_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("EDDYLINE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -221,6 +221,12 @@ impl From<eddyline_engine::Error> for SqlError {
     }
 }
 
+impl From<arrow::error::ArrowError> for SqlError {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        SqlError::new(SqlState::DataException, error.to_string())
+    }
+}
+
 impl From<DataFusionError> for SqlError {
     fn from(error: DataFusionError) -> Self {
         let diagnostic = find_diagnostic(&error).cloned();

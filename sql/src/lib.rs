@@ -3,13 +3,20 @@
 //! Read `ARCHITECTURE.md` beside this crate first; then `parse` (text to statements), `catalog` (what tables are) and
 //! `types` (Flink's types in Arrow's terms).
 
+mod build;
 pub mod catalog;
 pub mod coercion;
 pub mod config;
 pub mod error;
 pub mod functions;
+mod insert;
 pub mod parse;
+pub mod plan;
+pub mod session;
+mod show;
 pub mod statement;
 pub mod types;
+mod values;
 
 pub use error::{Result, SqlError, SqlState};
+pub use session::{Outcome, Session};

@@ -143,6 +143,11 @@ pub trait ConnectorFactory: Send + Sync {
         Vec::new()
     }
 
+    /// True when `source` may be given a table with some of its columns left out (formats that find fields by name).
+    fn reads_any_columns(&self, _table: &TableDescription) -> bool {
+        false
+    }
+
     /// Checks the options for reading and prepares a source; contacts nothing.
     fn source(&self, table: &TableDescription) -> Result<TableSource>;
 

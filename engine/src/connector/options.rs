@@ -101,7 +101,7 @@ impl Options {
                 format!("Unsupported options found for '{owner}'. Unsupported options: {}", unknown.join(", "));
             return Err(Error::option(message, hint));
         }
-        for spec in specs.iter().filter(|s| s.required && !values.contains_key(s.key)) {
+        if let Some(spec) = specs.iter().find(|s| s.required && !values.contains_key(s.key)) {
             return Err(Error::option(
                 format!("One or more required options are missing for '{owner}': {}", spec.key),
                 spec.doc.to_string(),

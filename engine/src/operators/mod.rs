@@ -1,8 +1,11 @@
 //! The operators: one file each, only its own logic. None knows a channel, barrier, clock, thread or checkpoint.
 
 mod changelog_normalize;
+mod deduplicate;
+mod expand;
 mod filter;
 mod group_aggregate;
+mod join;
 mod not_null;
 mod project;
 mod union;
@@ -15,8 +18,11 @@ mod window_columns;
 mod tests;
 
 pub use changelog_normalize::ChangelogNormalize;
+pub use deduplicate::{Deduplicate, Keep};
+pub use expand::Expand;
 pub use filter::Filter;
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
+pub use join::{Join, JoinSpec, JoinType};
 pub use not_null::NotNullEnforcer;
 pub use project::Project;
 pub use union::Union;

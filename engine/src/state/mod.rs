@@ -10,6 +10,7 @@
 pub mod group_table;
 mod key_chunks;
 pub mod key_group;
+pub mod multi_row_table;
 pub mod pane_table;
 pub mod row_table;
 pub mod value;

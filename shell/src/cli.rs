@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::render::OutputForm;
+
+/// Continuous SQL over Kafka, in one process.
+///
+/// Without a command, an interactive SQL shell starts. SQL is Flink's dialect: CREATE TABLE … WITH ('connector' = …),
+/// INSERT INTO … SELECT …, SELECT …; every statement ends with a semicolon.
+#[derive(Debug, Parser)]
+#[command(name = "eddyline", version, max_term_width = 100)]
+pub struct Cli {
+    /// Variables and settings for the shell, see `run --help`.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub definitions: Vec<String>,
+    /// Log more to standard error (-v info, -vv debug, -vvv trace); EDDYLINE_LOG sets a filter.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the statements of a SQL file and stay until its jobs end.
+    Run(RunArguments),
+    /// Show how the statements of a SQL file would be executed, without running them.
+    Explain(ExplainArguments),
+    /// Inspect the checkpoints of jobs.
+    Checkpoints(CheckpointArguments),
+    /// Print the reference of all table options and settings, as Markdown.
+    Options(OptionArguments),
+}
+
+/// `eddyline run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The SQL file; `-` reads standard input.
+    pub file: PathBuf,
+    /// `-D name=value` replaces ${name} in the file; a name with a dot is also a setting, as if by SET.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub definitions: Vec<String>,
+    /// How results of SELECT are printed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub output: OutputForm,
+    /// Start jobs from this checkpoint folder (…/<job>/chk-<n>) instead of the newest one of their name.
+    #[arg(long, value_name = "PATH", conflicts_with = "fresh")]
+    pub from: Option<PathBuf>,
+    /// Start jobs without state, although there are checkpoints of their name.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print a line {"schema": [{"name", "type"}, …]} before the changes (with --output jsonl).
+    #[arg(long)]
+    pub schema: bool,
+}
+
+/// `eddyline explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// The SQL file; `-` reads standard input.
+    pub file: PathBuf,
+    /// As in `run`.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub definitions: Vec<String>,
+}
+
+/// `eddyline checkpoints`.
+#[derive(Debug, Args)]
+pub struct CheckpointArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: CheckpointAction,
+}
+
+/// What to do with checkpoints.
+#[derive(Debug, Subcommand)]
+pub enum CheckpointAction {
+    /// List the checkpoints below a folder.
+    List {
+        /// A checkpoint directory, a job's folder in it, or one checkpoint.
+        path: PathBuf,
+    },
+    /// Show what one checkpoint holds.
+    Show {
+        /// The folder `chk-<n>` of the checkpoint.
+        path: PathBuf,
+    },
+    /// Check length and hash of every file of one checkpoint.
+    Verify {
+        /// The folder `chk-<n>` of the checkpoint.
+        path: PathBuf,
+    },
+}
+
+/// `eddyline options`.
+#[derive(Debug, Args)]
+pub struct OptionArguments {
+    /// Only this connector.
+    pub connector: Option<String>,
+}

@@ -1,0 +1,112 @@
+//! `INSERT INTO`: the columns of the query laid onto the columns of the table.
+//!
+//! Columns are matched by position, as Flink does. A value is converted only where nothing can be lost: integers and
+//! decimals to wider ones, numbers to DOUBLE, timestamps to a finer or coarser precision of the same kind.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion_common::{Column, ScalarValue};
+use datafusion_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder};
+
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::ColumnType;
+
+/// `plan` with exactly the columns of `sink`; `columns` are the names that the statement lists, or empty.
+pub fn match_columns(plan: LogicalPlan, table: &str, sink: &SchemaRef, columns: &[String]) -> Result<LogicalPlan> {
+    let targets: Vec<usize> = if columns.is_empty() {
+        (0..sink.fields().len()).collect()
+    } else {
+        columns.iter().map(|name| target(table, sink, name)).collect::<Result<_>>()?
+    };
+    let width = plan.schema().fields().len();
+    if width != targets.len() {
+        return Err(mismatch(&plan, table, sink, "Different number of columns."));
+    }
+    let mut expressions = Vec::with_capacity(sink.fields().len());
+    for (index, field) in sink.fields().iter().enumerate() {
+        let expression = match targets.iter().position(|t| *t == index) {
+            Some(from) => {
+                let (qualifier, own) = plan.schema().qualified_field(from);
+                let column = Expr::Column(Column::new(qualifier.cloned(), own.name()));
+                convert(column, own, field).ok_or_else(|| {
+                    let cause = format!("Incompatible types for sink column '{}' at position {from}.", field.name());
+                    mismatch(&plan, table, sink, &cause)
+                })?
+            }
+            None => Expr::Literal(ScalarValue::try_from(field.data_type())?, None),
+        };
+        expressions.push(expression.alias(field.name()));
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
+}
+
+fn target(table: &str, sink: &SchemaRef, name: &str) -> Result<usize> {
+    let names = || sink.fields().iter().map(|f| f.name().as_str());
+    names().position(|n| n == name).ok_or_else(|| {
+        let unknown = SqlError::unknown_column(name, names());
+        SqlError { message: format!("Unknown target column '{name}' of table '{table}'"), ..unknown }
+    })
+}
+
+fn mismatch(plan: &LogicalPlan, table: &str, sink: &SchemaRef, cause: &str) -> SqlError {
+    let list = |fields: &mut dyn Iterator<Item = &Arc<Field>>| {
+        fields.map(|f| format!("{}: {}", f.name(), ColumnType::from_arrow(f))).collect::<Vec<_>>().join(", ")
+    };
+    let query = list(&mut plan.schema().fields().iter());
+    let message = format!("Column types of query result and sink for '{table}' do not match.\nCause: {cause}");
+    let detail = format!("Query schema: [{query}]\nSink schema:  [{}]", list(&mut sink.fields().iter()));
+    SqlError::new(SqlState::DatatypeMismatch, message).with_detail(detail)
+}
+
+/// `column` as the type of the sink's column; None when that could lose something.
+fn convert(column: Expr, from: &Field, to: &Field) -> Option<Expr> {
+    let (source, target) = (from.data_type(), to.data_type());
+    if source == target {
+        return Some(column);
+    }
+    let cast = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), target.clone()));
+    if widens(source, target) || same_shape(source, target) { Some(cast(column)) } else { None }
+}
+
+/// Digits before the point that the values of a numeric type can have.
+fn integer_digits(data_type: &DataType) -> Option<i16> {
+    Some(match data_type {
+        DataType::Int8 => 3,
+        DataType::Int16 => 5,
+        DataType::Int32 => 10,
+        DataType::Int64 => 19,
+        DataType::Decimal128(precision, scale) => i16::from(*precision) - i16::from(*scale),
+        _ => return None,
+    })
+}
+
+fn scale(data_type: &DataType) -> i16 {
+    if let DataType::Decimal128(_, scale) = data_type { i16::from(*scale) } else { 0 }
+}
+
+fn widens(source: &DataType, target: &DataType) -> bool {
+    match (source, target) {
+        (DataType::Null, _) => true,
+        (DataType::Float32, DataType::Float64) => true,
+        (_, DataType::Float32 | DataType::Float64) => integer_digits(source).is_some(),
+        (DataType::Timestamp(_, a), DataType::Timestamp(_, b)) => a.is_some() == b.is_some(),
+        (DataType::Time32(_), DataType::Time32(_)) => true,
+        _ => match (integer_digits(source), integer_digits(target)) {
+            (Some(a), Some(b)) => a <= b && scale(source) <= scale(target),
+            _ => false,
+        },
+    }
+}
+
+/// Nested types that differ only in the names or nullability of their parts.
+fn same_shape(source: &DataType, target: &DataType) -> bool {
+    match (source, target) {
+        (DataType::List(a), DataType::List(b)) => same_shape(a.data_type(), b.data_type()),
+        (DataType::Map(a, _), DataType::Map(b, _)) => same_shape(a.data_type(), b.data_type()),
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| same_shape(x.data_type(), y.data_type()))
+        }
+        _ => source == target,
+    }
+}

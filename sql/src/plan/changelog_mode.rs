@@ -1,0 +1,126 @@
+//! Which changes each part of a plan sends, and which it needs to be sent.
+//!
+//! Facts flow upwards: does a node only append, and by which columns can its rows be told apart (its upsert key)? From
+//! them follows what flows downwards: a consumer that replaces rows by that key does not need the old half of an
+//! update, and the producer then does not compute it.
+
+use std::collections::BTreeSet;
+
+use eddyline_engine::connector::{SinkChanges, SourceChanges};
+
+use super::lower::as_column;
+use super::stream_plan::{JoinKind, StreamPlan};
+use crate::error::{Result, SqlError, SqlState};
+
+/// True when `plan` never takes a row back.
+pub fn is_append_only(plan: &StreamPlan) -> bool {
+    match plan {
+        StreamPlan::Scan(scan) => scan.source.changes == SourceChanges::Append,
+        StreamPlan::GroupAggregate(aggregate) => aggregate.calls.is_empty() && is_append_only(&aggregate.input),
+        StreamPlan::WindowAggregate(_) => true,
+        StreamPlan::Join(join) => {
+            matches!(join.kind, JoinKind::Inner | JoinKind::Semi)
+                && is_append_only(&join.left)
+                && is_append_only(&join.right)
+        }
+        StreamPlan::Deduplicate { keep_last, order, input, .. } => {
+            !keep_last && order.is_none() && is_append_only(input)
+        }
+        other => other.inputs().into_iter().all(is_append_only),
+    }
+}
+
+/// Columns by which the current rows of `plan` are unique; an empty list when there is at most one row.
+pub fn upsert_key(plan: &StreamPlan) -> Option<Vec<usize>> {
+    match plan {
+        StreamPlan::GroupAggregate(aggregate) => Some((0..aggregate.keys.len()).collect()),
+        StreamPlan::WindowAggregate(aggregate) => {
+            let end = aggregate.keys.len() + aggregate.calls.len() + 1;
+            Some((0..aggregate.keys.len()).chain([end]).collect())
+        }
+        StreamPlan::Deduplicate { keys, .. } => Some(keys.clone()),
+        StreamPlan::Filter { input, .. } => upsert_key(input),
+        StreamPlan::Project { input, expressions, .. } => {
+            let find = |key: usize| expressions.iter().position(|e| as_column(e) == Some(key));
+            upsert_key(input)?.into_iter().map(find).collect()
+        }
+        _ => None,
+    }
+}
+
+/// True when a producer under `plan` must send old rows, given that the consumer of `plan` needs them or not.
+pub fn input_needs_before(plan: &StreamPlan, consumer_needs: bool) -> bool {
+    match plan {
+        StreamPlan::Project { .. } => consumer_needs || upsert_key(plan).is_none(),
+        StreamPlan::Union { .. } => consumer_needs,
+        // A filter may drop the new half of an update; the old half then says that the row is gone.
+        _ => true,
+    }
+}
+
+/// What a sink needs from the query: checks that it can take the changes, and says whether it needs old rows.
+pub fn sink_needs_before(plan: &StreamPlan, sink: &SinkRequirements<'_>) -> Result<bool> {
+    if is_append_only(plan) {
+        return Ok(false);
+    }
+    match sink.changes {
+        SinkChanges::Append => Err(append_only_error(plan, sink.table)),
+        SinkChanges::Retract => Ok(true),
+        SinkChanges::Upsert => {
+            let primary: BTreeSet<usize> = sink.primary_key.iter().copied().collect();
+            let key = upsert_key(plan);
+            let fits = key.as_ref().is_some_and(|key| key.iter().copied().collect::<BTreeSet<_>>() == primary);
+            if fits {
+                return Ok(false);
+            }
+            if sink.conflict_allowed {
+                return Ok(true);
+            }
+            Err(key_error(plan, sink, key))
+        }
+    }
+}
+
+/// A sink as the changelog sees it.
+pub struct SinkRequirements<'a> {
+    /// Qualified name.
+    pub table: &'a str,
+    /// What it takes.
+    pub changes: SinkChanges,
+    /// Primary key columns.
+    pub primary_key: &'a [usize],
+    /// True with an ON CONFLICT clause, or when none is required.
+    pub conflict_allowed: bool,
+}
+
+/// The lowest node that produces updates: the one to name in messages.
+fn updating_node(plan: &StreamPlan) -> &StreamPlan {
+    plan.inputs().into_iter().find(|input| !is_append_only(input)).map_or(plan, updating_node)
+}
+
+fn append_only_error(plan: &StreamPlan, table: &str) -> SqlError {
+    let node = updating_node(plan).describe();
+    let message =
+        format!("Table sink '{table}' doesn't support consuming update changes which is produced by node {node}");
+    SqlError::new(SqlState::InvalidQuery, message).with_hint(
+        "write to a table that takes updates (jdbc or upsert-kafka with a PRIMARY KEY), or aggregate in windows, whose \
+         results are final",
+    )
+}
+
+fn key_error(plan: &StreamPlan, sink: &SinkRequirements<'_>, key: Option<Vec<usize>>) -> SqlError {
+    let schema = plan.schema();
+    let names =
+        |columns: &[usize]| columns.iter().map(|c| schema.field(*c).name().as_str()).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "The query has an upsert key that differs from the primary key of the sink table '{}'. Primary key: [{}], \
+         upsert key: [{}].",
+        sink.table,
+        names(sink.primary_key),
+        names(&key.unwrap_or_default())
+    );
+    SqlError::new(SqlState::InvalidQuery, message).with_hint(
+        "Please specify an ON CONFLICT clause, or set 'table.exec.sink.require-on-conflict' = 'false', or let the \
+         query group by the primary key",
+    )
+}

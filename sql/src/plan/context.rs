@@ -1,0 +1,241 @@
+//! What DataFusion's planner asks us: tables, functions, types.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Column, DFSchema, Result, TableReference, plan_err};
+use datafusion_expr::expr::{Alias, FieldMetadata};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use eddyline_engine::connector::Registry;
+use sqlparser::ast::{Expr as Ast, Query, Statement};
+
+use super::attributes;
+use super::nodes::WatermarkAssign;
+use super::prepare::{prepare, prepare_expr};
+use super::relation::StreamingRelations;
+use super::source::{PlannedRelation, TableRelation};
+use crate::catalog::{Catalog, CatalogObject, CatalogTable};
+use crate::error::SqlError;
+use crate::functions::Functions;
+use crate::statement::ColumnDefinitionKind;
+
+/// Tables and functions of one session at one moment.
+pub struct Tables {
+    catalog: Catalog,
+    registry: Registry,
+    functions: Arc<Functions>,
+}
+
+impl Tables {
+    /// A view of `catalog` for planning.
+    pub fn new(catalog: Catalog, registry: Registry, functions: Arc<Functions>) -> Self {
+        Tables { catalog, registry, functions }
+    }
+
+    /// The session's functions.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Plans a query: names resolved, types not yet coerced.
+    pub fn plan_query(self: &Arc<Self>, mut query: Query) -> Result<LogicalPlan> {
+        prepare(&mut query)?;
+        let context = PlanningContext::new(Arc::clone(self));
+        let planner = SqlToRel::new_with_options(&context, parser_options());
+        planner.sql_statement_to_plan(Statement::Query(Box::new(query)))
+    }
+
+    /// The relation that `name` stands for, with the options of a hint laid over its own.
+    pub fn source(
+        self: &Arc<Self>,
+        name: &TableReference,
+        hint: &BTreeMap<String, String>,
+    ) -> Result<Arc<dyn TableSource>> {
+        match self.catalog.find(name.table()) {
+            Some(CatalogObject::Table(table)) => self.table_source(table, hint),
+            Some(CatalogObject::View(view)) => {
+                let mut plan = self.plan_query(view.query.as_ref().clone())?;
+                if !view.columns.is_empty() {
+                    plan = rename(plan, &view.columns)?;
+                }
+                Ok(Arc::new(PlannedRelation::new(plan)))
+            }
+            None => Err(SqlError::unknown_table(name.table(), self.catalog.names()).into()),
+        }
+    }
+
+    fn table_source(
+        self: &Arc<Self>,
+        table: &CatalogTable,
+        hint: &BTreeMap<String, String>,
+    ) -> Result<Arc<dyn TableSource>> {
+        let relation = TableRelation::new(table.name.clone(), table.description(hint), self.registry.clone());
+        let computed = table.columns.iter().any(|c| matches!(c.kind, ColumnDefinitionKind::Computed { .. }));
+        if !computed && table.watermark.is_none() {
+            return Ok(Arc::new(relation));
+        }
+        let mut plan = LogicalPlanBuilder::scan(table.name.clone(), Arc::new(relation), None)?.build()?;
+        if computed {
+            plan = self.compute_columns(plan, table)?;
+        }
+        if let Some(watermark) = &table.watermark {
+            let expression = self.plan_expr(&watermark.expr, plan.schema())?;
+            let index = plan.schema().index_of_column_by_name(None, &watermark.column);
+            let Some(index) = index else {
+                let known = plan.schema().fields().iter().map(|f| f.name().as_str());
+                return Err(SqlError::unknown_column(&watermark.column, known).at(watermark.position).into());
+            };
+            check_time_column(&watermark.column, plan.schema().field(index).data_type())?;
+            let column = Expr::Column(Column::from(plan.schema().qualified_field(index)));
+            plan = WatermarkAssign::try_new(plan, column, expression)?.into_plan();
+        }
+        Ok(Arc::new(PlannedRelation::new(plan)))
+    }
+
+    fn compute_columns(self: &Arc<Self>, scan: LogicalPlan, table: &CatalogTable) -> Result<LogicalPlan> {
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            columns.push(match &column.kind {
+                ColumnDefinitionKind::Computed { expr } => {
+                    let planned = self.plan_expr(expr, scan.schema())?;
+                    let is_proctime = expr.to_string().eq_ignore_ascii_case("PROCTIME()");
+                    let metadata = is_proctime.then(|| FieldMetadata::from(proctime_marks()));
+                    Expr::Alias(Alias::new(planned, None::<&str>, &column.name).with_metadata(metadata))
+                }
+                _ => Expr::Column(Column::new(Some(table.name.clone()), &column.name)),
+            });
+        }
+        LogicalPlanBuilder::from(scan).project(columns)?.build()
+    }
+
+    fn plan_expr(self: &Arc<Self>, expr: &Ast, schema: &DFSchema) -> Result<Expr> {
+        let mut expr = expr.clone();
+        prepare_expr(&mut expr)?;
+        let context = PlanningContext::new(Arc::clone(self));
+        let planner = SqlToRel::new_with_options(&context, parser_options());
+        planner.sql_to_expr(expr, schema, &mut PlannerContext::new())
+    }
+}
+
+fn proctime_marks() -> std::collections::BTreeMap<String, String> {
+    attributes::proctime_metadata().into_iter().collect()
+}
+
+fn check_time_column(name: &str, data_type: &DataType) -> Result<()> {
+    match data_type {
+        DataType::Timestamp(arrow::datatypes::TimeUnit::Second | arrow::datatypes::TimeUnit::Millisecond, _) => Ok(()),
+        other => Err(SqlError::new(
+            crate::error::SqlState::InvalidTableDefinition,
+            format!(
+                "Invalid data type of time field for watermark definition. The field must be of type TIMESTAMP(p) or \
+                 TIMESTAMP_LTZ(p), the supported precision 'p' is from 0 to 3, but the time field '{name}' is {}",
+                crate::types::FlinkType::from_arrow(other)
+            ),
+        )
+        .into()),
+    }
+}
+
+fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+    let fields = plan.schema().fields().len();
+    if fields != names.len() {
+        return plan_err!("the view names {} columns, its query has {fields}", names.len());
+    }
+    let renamed: Vec<Expr> = (0..fields)
+        .map(|i| Expr::Column(Column::from(plan.schema().qualified_field(i))).alias(names[i].clone()))
+        .collect();
+    LogicalPlanBuilder::from(plan).project(renamed)?.build()
+}
+
+fn parser_options() -> ParserOptions {
+    ParserOptions::new()
+        .with_parse_float_as_decimal(true)
+        .with_enable_ident_normalization(false)
+        .with_collect_spans(true)
+        .with_map_string_types_to_utf8view(false)
+}
+
+struct PlanningContext {
+    tables: Arc<Tables>,
+    options: ConfigOptions,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
+}
+
+impl PlanningContext {
+    fn new(tables: Arc<Tables>) -> Self {
+        let relation_planners: Vec<Arc<dyn RelationPlanner>> =
+            vec![Arc::new(StreamingRelations::new(Arc::clone(&tables)))];
+        let mut options = ConfigOptions::default();
+        options.sql_parser.enable_ident_normalization = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        PlanningContext { tables, options, relation_planners }
+    }
+}
+
+impl ContextProvider for PlanningContext {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        self.tables.source(&name, &BTreeMap::new())
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.tables.functions.expr_planners
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::clone(&self.tables.functions.type_planner))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        lookup(&self.tables.functions.scalar, name)
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        lookup(&self.tables.functions.aggregate, name)
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        name.eq_ignore_ascii_case("row_number").then(super::dedup::row_number)
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.tables.functions.scalar.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.tables.functions.aggregate.keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn lookup<T>(functions: &HashMap<String, Arc<T>>, name: &str) -> Option<Arc<T>> {
+    functions.get(name).or_else(|| functions.get(&name.to_lowercase())).cloned()
+}

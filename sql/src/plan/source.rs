@@ -1,0 +1,106 @@
+//! Tables and views as DataFusion sees them.
+//!
+//! A table of the catalog becomes a plan of up to three layers: the connector's columns ([`TableRelation`], a scan), the
+//! computed columns (a projection), the watermark (a node of ours). DataFusion inlines that plan wherever the table is
+//! named, so that unused computed columns and unread columns disappear by its ordinary rules.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_expr::logical_plan::TableScan;
+use datafusion_expr::{LogicalPlan, TableSource};
+use eddyline_engine::connector::{ConnectorFactory, Registry, TableDescription, TableSink, TableSource as Source};
+
+use crate::error::{Result, SqlError, SqlState};
+
+/// The connector's side of a table: physical and metadata columns.
+pub struct TableRelation {
+    name: String,
+    description: TableDescription,
+    registry: Registry,
+    schema: SchemaRef,
+}
+
+impl TableRelation {
+    /// The table `name` as `description` says, options of hints included.
+    pub fn new(name: String, description: TableDescription, registry: Registry) -> Self {
+        let schema = description.source_schema();
+        TableRelation { name, description, registry, schema }
+    }
+
+    /// The relation under a scan.
+    pub fn of(scan: &TableScan) -> Result<&TableRelation> {
+        let any: &dyn std::any::Any = scan.source.as_ref();
+        any.downcast_ref::<TableRelation>().ok_or_else(|| SqlError::internal("a scan of something else than a table"))
+    }
+
+    /// `default_catalog.default_database.t`, as Flink prints it.
+    pub fn qualified_name(&self) -> String {
+        format!("default_catalog, default_database, {}", self.name)
+    }
+
+    /// The source, and the columns it gives: those of `projection` (in its order) when the connector can leave columns
+    /// out, else all.
+    pub fn open_source(&self, projection: &[usize]) -> Result<(Source, SchemaRef)> {
+        let connector = connector(&self.registry, &self.description)?;
+        if projection.len() < self.description.columns.len() && connector.reads_any_columns(&self.description) {
+            let mut narrow = self.description.clone();
+            narrow.columns = projection.iter().map(|i| self.description.columns[*i].clone()).collect();
+            let schema = narrow.source_schema();
+            return Ok((connector.source(&narrow)?, schema));
+        }
+        Ok((connector.source(&self.description)?, Arc::clone(&self.schema)))
+    }
+}
+
+impl TableSource for TableRelation {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// A view, or a table with computed columns or a watermark: a plan with a name.
+pub struct PlannedRelation {
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+impl PlannedRelation {
+    /// The relation that `plan` computes.
+    pub fn new(plan: LogicalPlan) -> Self {
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        PlannedRelation { plan, schema }
+    }
+}
+
+impl TableSource for PlannedRelation {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn get_logical_plan(&'_ self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+}
+
+/// The connector of a table, by its option `connector`.
+pub fn connector<'a>(registry: &'a Registry, table: &TableDescription) -> Result<&'a Arc<dyn ConnectorFactory>> {
+    let known = || registry.iter().map(|c| c.identifier()).collect::<Vec<_>>().join(", ");
+    let Some(name) = table.options.get("connector") else {
+        return Err(SqlError::new(
+            SqlState::InvalidTableDefinition,
+            format!("Table '{}' does not define a connector: the option 'connector' is missing", table.name),
+        )
+        .with_hint(format!("add 'connector' = '…' to WITH; known connectors: {}", known())));
+    };
+    registry.get(name).ok_or_else(|| {
+        SqlError::new(SqlState::InvalidParameter, format!("Could not find any factory for identifier '{name}'"))
+            .with_hint(format!("known connectors: {}", known()))
+    })
+}
+
+/// The sink of a table.
+pub fn open_sink(registry: &Registry, table: &TableDescription) -> Result<TableSink> {
+    Ok(connector(registry, table)?.sink(table)?)
+}

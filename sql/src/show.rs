@@ -1,0 +1,90 @@
+//! `SHOW` and `DESCRIBE`: facts about the session as small tables of text.
+
+use arrow::datatypes::Schema;
+use eddyline_engine::runtime::JobHandle;
+
+use crate::catalog::{Catalog, CatalogObject};
+use crate::error::Result;
+use crate::functions::scalar_functions;
+use crate::plan;
+use crate::session::{Outcome, text_rows};
+use crate::statement::{Show, ShowKind};
+use crate::types::ColumnType;
+
+/// Columns of `DESCRIBE`, as Flink names them.
+pub const DESCRIBE_COLUMNS: [&str; 6] = ["name", "type", "null", "key", "extras", "watermark"];
+
+/// Answers `SHOW`.
+pub fn show(show: &Show, catalog: &Catalog, jobs: &[JobHandle]) -> Result<Outcome> {
+    let (header, names) = match show.kind {
+        ShowKind::Tables => ("table name", owned(catalog.names())),
+        ShowKind::Views => ("view name", owned(catalog.views())),
+        ShowKind::Functions => ("function name", function_names()),
+        ShowKind::Catalogs => ("catalog name", vec!["default_catalog".to_string()]),
+        ShowKind::CurrentCatalog => ("current catalog name", vec!["default_catalog".to_string()]),
+        ShowKind::Databases => ("database name", vec!["default_database".to_string()]),
+        ShowKind::CurrentDatabase => ("current database name", vec!["default_database".to_string()]),
+        ShowKind::Modules => ("module name", vec!["core".to_string()]),
+        ShowKind::Jobs => return Ok(show_jobs(jobs)),
+    };
+    let keep = |name: &String| show.matches(name);
+    Ok(text_rows(&[header], names.into_iter().filter(keep).map(|name| vec![Some(name)]).collect()))
+}
+
+fn owned(names: Vec<&str>) -> Vec<String> {
+    names.into_iter().map(str::to_string).collect()
+}
+
+fn function_names() -> Vec<String> {
+    let scalar = scalar_functions(&Default::default());
+    let mut names: Vec<String> = scalar
+        .into_keys()
+        .chain(crate::functions::aggregate_functions().into_keys())
+        .filter(|n| !n.starts_with('_'))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn show_jobs(jobs: &[JobHandle]) -> Outcome {
+    let row = |job: &JobHandle| {
+        let status = job.status();
+        let checkpoint = status.last_checkpoint.as_ref().map(|c| c.epoch.0.to_string());
+        vec![
+            Some(job.name().to_string()),
+            Some(format!("{:?}", status.state).to_uppercase()),
+            Some(status.rows_read.to_string()),
+            Some(status.late_rows.to_string()),
+            checkpoint,
+        ]
+    };
+    text_rows(&["job name", "status", "rows read", "late rows", "last checkpoint"], jobs.iter().map(row).collect())
+}
+
+/// Rows of `DESCRIBE`, with the types of the planned relation.
+pub fn describe(object: &CatalogObject, schema: &Schema) -> Vec<Vec<Option<String>>> {
+    let types = |name: &str| {
+        let field = schema.field_with_name(name).ok()?;
+        let time = match plan::time_attribute(field) {
+            Some(plan::TimeAttribute::Rowtime) => " *ROWTIME*",
+            Some(plan::TimeAttribute::Proctime) => " *PROCTIME*",
+            None => "",
+        };
+        Some((format!("{}{time}", ColumnType::from_arrow(field).data_type), field.is_nullable()))
+    };
+    let truth = |value: bool| Some((if value { "TRUE" } else { "FALSE" }).to_string());
+    match object {
+        CatalogObject::Table(table) => table
+            .describe(types)
+            .into_iter()
+            .map(|c| vec![Some(c.name), Some(c.data_type), truth(c.nullable), c.key, c.extras, c.watermark])
+            .collect(),
+        CatalogObject::View(_) => schema
+            .fields()
+            .iter()
+            .filter_map(|f| types(f.name()).map(|(text, null)| (f.name().clone(), text, null)))
+            .map(|(name, text, null)| vec![Some(name), Some(text), truth(null), None, None, None])
+            .collect(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The real program as a child process: built once, started with a SQL file and arguments, killed, stopped, waited for.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::services::process::{spawn, tied, wait_for};
+
+/// The top folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a member of the workspace").to_path_buf()
+}
+
+/// Path of the `eddyline` binary of this profile, built when it is not up to date.
+pub fn eddyline() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("EDDYLINE_BINARY") {
+            return PathBuf::from(path);
+        }
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "-p", "eddyline"])
+            .current_dir(workspace())
+            .status()
+            .expect("cargo can be run");
+        assert!(status.success(), "the program does not build");
+        let own = std::env::current_exe().expect("the path of the test");
+        let folder = own.parent().and_then(Path::parent).expect("the target folder");
+        folder.join("eddyline")
+    })
+}
+
+/// A running program. It dies with the test.
+pub struct Program {
+    child: Child,
+    /// Where its output goes.
+    output: PathBuf,
+}
+
+impl Program {
+    /// Starts `eddyline` with `arguments` in `folder`; output goes to `output.txt` there, appended.
+    pub fn start(folder: &Path, arguments: &[String]) -> Program {
+        let output = folder.join("output.txt");
+        let log = || {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(&output);
+            Stdio::from(file.expect("the output file can be written"))
+        };
+        let mut command = tied(&eddyline().to_string_lossy(), None);
+        command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(log()).stderr(log());
+        let child = spawn(command).expect("the program starts");
+        Program { child, output }
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the child can be killed");
+        self.child.wait().expect("the child can be waited for");
+    }
+
+    /// Asks it to stop (SIGTERM) and waits.
+    pub fn stop(&mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill can be run");
+        assert!(sent.success(), "the program has ended before it was stopped:\n{}", self.output());
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let limit = Duration::from_secs(120);
+        wait_for("the end of the program", limit, || self.child.try_wait().expect("a child of ours"))
+    }
+
+    /// Panics with its output when it has ended.
+    pub fn assert_running(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("a child of ours") {
+            panic!("the program ended with {status}:\n{}", self.output());
+        }
+    }
+
+    /// What it has printed so far, to both streams, over all starts in this folder.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Output of a program that ends by itself.
+#[derive(Debug)]
+pub struct Finished {
+    /// True for exit code 0.
+    pub success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs `eddyline` with `arguments` in `folder` until it ends by itself.
+pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
+    let mut command = tied(&eddyline().to_string_lossy(), None);
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(command).expect("the program starts");
+    let mut streams = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        streams.0.read_to_string(&mut text).expect("text");
+        text
+    });
+    let mut stderr = String::new();
+    streams.1.read_to_string(&mut stderr).expect("text");
+    let stdout = reader.join().expect("the reader ends");
+    let success = child.wait().expect("a child of ours").success();
+    Finished { success, stdout, stderr }
+}
+
+/// Runs a SQL script with `--output jsonl` until it ends by itself.
+pub fn run_sql(folder: &Path, sql: &str, arguments: &[&str]) -> Finished {
+    let file = folder.join("script.sql");
+    std::fs::write(&file, sql).expect("the script can be written");
+    let file = file.to_string_lossy().into_owned();
+    let mut all = vec!["run", "--output", "jsonl"];
+    all.extend_from_slice(arguments);
+    all.push(&file);
+    run(folder, &all)
+}
