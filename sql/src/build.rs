@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, SchemaRef};
+use chrono_tz::Tz;
+
 use eddyline_engine::connector::{SinkFactory, TableSink};
 use eddyline_engine::dataflow::{
     Dataflow, Exchange, Node, NodeId, NodeKind, OperatorFactory, SourceNode, Subtask, Uid, WatermarkStrategy,
@@ -23,6 +26,7 @@ use crate::plan::{
     Expression, GroupAggregate as GroupPlan, Join as JoinPlan, JoinKind, Scan, StreamPlan,
     WindowAggregate as WindowPlan, WindowTime, input_needs_before, is_append_only,
 };
+use crate::zone::SessionZone;
 
 /// Where a plan's rows go.
 pub struct SinkTarget {
@@ -58,6 +62,7 @@ impl SinkTarget {
 pub struct Builder {
     flow: Dataflow,
     parallelism: usize,
+    zone: Tz,
     scans: HashMap<String, Stream>,
     uids: HashMap<String, usize>,
 }
@@ -72,9 +77,9 @@ struct Stream {
 }
 
 impl Builder {
-    /// A builder for jobs of this parallelism.
-    pub fn new(parallelism: usize) -> Self {
-        Builder { flow: Dataflow::default(), parallelism, scans: HashMap::new(), uids: HashMap::new() }
+    /// A builder for jobs of this parallelism, whose windows over instants follow `zone`.
+    pub fn new(parallelism: usize, zone: Tz) -> Self {
+        Builder { flow: Dataflow::default(), parallelism, zone, scans: HashMap::new(), uids: HashMap::new() }
     }
 
     /// Adds `plan`, ending in `target`.
@@ -233,6 +238,11 @@ impl Builder {
         }
     }
 
+    /// The zone in which windows over `column` lie; None for a column without a zone.
+    fn window_zone(&self, schema: &SchemaRef, column: usize) -> Option<Tz> {
+        matches!(schema.field(column).data_type(), DataType::Timestamp(_, Some(_))).then_some(self.zone)
+    }
+
     fn build_scan(&mut self, scan: &Scan) -> Result<Stream> {
         let columns: Vec<&str> = scan.read_schema.fields().iter().map(|f| f.name().as_str()).collect();
         let key = format!(
@@ -275,7 +285,7 @@ impl Builder {
         &mut self,
         input: &Stream,
         projections: &[Vec<Expression>],
-        schema: &arrow::datatypes::SchemaRef,
+        schema: &SchemaRef,
         plan: &StreamPlan,
     ) -> Result<Stream> {
         let (projections, schema) = (projections.to_vec(), Arc::clone(schema));
@@ -332,8 +342,17 @@ impl Builder {
             schema: Arc::clone(&aggregate.schema),
         };
         WindowAggregate::new(spec.clone())?;
-        let factory: OperatorFactory =
-            Arc::new(move |_: Subtask| Ok(Box::new(WindowAggregate::new(spec.clone())?) as Box<dyn Operator>));
+        let zone = match aggregate.time {
+            WindowTime::Event(column) => self.window_zone(&input_schema, column),
+            WindowTime::Processing => Some(self.zone),
+        };
+        let factory: OperatorFactory = Arc::new(move |_: Subtask| {
+            let window = WindowAggregate::new(spec.clone())?;
+            Ok(match zone {
+                Some(zone) => Box::new(window.in_zone(Arc::new(SessionZone(zone)))) as Box<dyn Operator>,
+                None => Box::new(window),
+            })
+        });
         let node = self.operator(stateful_uid(plan), plan.describe(), plan, parallelism, factory);
         self.flow.connect(input.node, node, 0, exchange);
         let spread_by = (!aggregate.keys.is_empty()).then(|| (0..aggregate.keys.len()).collect());
@@ -378,7 +397,7 @@ impl Builder {
     fn build_union(
         &mut self,
         inputs: &[StreamPlan],
-        schema: &arrow::datatypes::SchemaRef,
+        schema: &SchemaRef,
         plan: &StreamPlan,
         needs_before: bool,
     ) -> Result<Stream> {
@@ -396,7 +415,7 @@ impl Builder {
     }
 }
 
-fn key_expressions(schema: &arrow::datatypes::SchemaRef, keys: &[usize]) -> Vec<Expression> {
+fn key_expressions(schema: &SchemaRef, keys: &[usize]) -> Vec<Expression> {
     let column = |k: &usize| {
         Arc::new(datafusion_physical_expr::expressions::Column::new(schema.field(*k).name(), *k)) as Expression
     };

@@ -17,6 +17,7 @@ mod show;
 pub mod statement;
 pub mod types;
 mod values;
+mod zone;
 
 pub use error::{Result, SqlError, SqlState};
 pub use session::{Outcome, Session};

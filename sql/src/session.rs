@@ -195,7 +195,7 @@ impl Session {
         let plan = plan::lower(&plan::plan_query(&self.tables(), query)?)?;
         let schema = plan.schema();
         let (factory, changes) = CollectSink::channel(RESULT_CHANNEL_BATCHES);
-        let mut builder = Builder::new(self.settings.parallelism()?);
+        let mut builder = Builder::new(self.settings.parallelism()?, self.time_zone());
         let sink = TableSink { factory, changes: SinkChanges::Retract };
         builder.add_sink(&plan, SinkTarget::collecting(sink))?;
         // A query that is only looked at leaves no checkpoints behind.
@@ -226,7 +226,7 @@ impl Session {
     }
 
     fn plan_inserts(&self, inserts: &[Insert]) -> Result<Planned> {
-        let mut builder = Builder::new(self.settings.parallelism()?);
+        let mut builder = Builder::new(self.settings.parallelism()?, self.time_zone());
         let mut plans = Vec::with_capacity(inserts.len());
         for insert in inserts {
             let (target, plan) = self.plan_insert(insert)?;
@@ -323,7 +323,7 @@ impl Session {
         let planned = match statement {
             Statement::Query(query) => {
                 let plan = plan::lower(&plan::plan_query(&self.tables(), query.as_ref().clone())?)?;
-                let mut builder = Builder::new(self.settings.parallelism()?);
+                let mut builder = Builder::new(self.settings.parallelism()?, self.time_zone());
                 let (factory, _) = CollectSink::channel(1);
                 let sink = TableSink { factory, changes: SinkChanges::Retract };
                 builder.add_sink(&plan, SinkTarget::collecting(sink))?;

@@ -2,3 +2,5 @@
 
 mod jdbc_connector;
 mod kafka_connector;
+mod tidy;
+mod wordcount;
