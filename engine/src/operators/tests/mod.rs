@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod group_aggregate;
+mod joins;
 mod rows;
 mod values;
 mod windows;
