@@ -5,8 +5,6 @@ use eddyline_sql::SqlError;
 /// Why a command did not succeed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The user pressed Ctrl-C twice.
-    Interrupted,
     /// One message for the user, complete.
     Message(String),
 }

@@ -32,7 +32,6 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Interrupted) => ExitCode::from(130),
         Err(Failure::Message(text)) => {
             eprintln!("{text}");
             ExitCode::FAILURE

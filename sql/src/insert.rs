@@ -1,19 +1,27 @@
 //! `INSERT INTO`: the columns of the query laid onto the columns of the table.
 //!
-//! Columns are matched by position, as Flink does. A value is converted only where nothing can be lost: integers and
-//! decimals to wider ones, numbers to DOUBLE, timestamps to a finer or coarser precision of the same kind.
+//! Columns are matched by position, and values converted where Flink converts by itself: integers to wider ones, exact
+//! numbers to DECIMAL, numbers to DOUBLE, timestamps to another precision of the same kind.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use chrono_tz::Tz;
 use datafusion_common::{Column, ScalarValue};
-use datafusion_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use crate::error::{Result, SqlError, SqlState};
+use crate::functions::cast::{CastMode, cast_expr};
 use crate::types::ColumnType;
 
 /// `plan` with exactly the columns of `sink`; `columns` are the names that the statement lists, or empty.
-pub fn match_columns(plan: LogicalPlan, table: &str, sink: &SchemaRef, columns: &[String]) -> Result<LogicalPlan> {
+pub fn match_columns(
+    plan: LogicalPlan,
+    table: &str,
+    sink: &SchemaRef,
+    columns: &[String],
+    zone: Tz,
+) -> Result<LogicalPlan> {
     let targets: Vec<usize> = if columns.is_empty() {
         (0..sink.fields().len()).collect()
     } else {
@@ -29,7 +37,7 @@ pub fn match_columns(plan: LogicalPlan, table: &str, sink: &SchemaRef, columns: 
             Some(from) => {
                 let (qualifier, own) = plan.schema().qualified_field(from);
                 let column = Expr::Column(Column::new(qualifier.cloned(), own.name()));
-                convert(column, own, field).ok_or_else(|| {
+                convert(column, own, field, CastMode { safe: false, zone }).ok_or_else(|| {
                     let cause = format!("Incompatible types for sink column '{}' at position {from}.", field.name());
                     mismatch(&plan, table, sink, &cause)
                 })?
@@ -60,40 +68,36 @@ fn mismatch(plan: &LogicalPlan, table: &str, sink: &SchemaRef, cause: &str) -> S
 }
 
 /// `column` as the type of the sink's column; None when that could lose something.
-fn convert(column: Expr, from: &Field, to: &Field) -> Option<Expr> {
+fn convert(column: Expr, from: &Field, to: &Field, mode: CastMode) -> Option<Expr> {
     let (source, target) = (from.data_type(), to.data_type());
     if source == target {
         return Some(column);
     }
-    let cast = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), target.clone()));
-    if widens(source, target) || same_shape(source, target) { Some(cast(column)) } else { None }
+    let fits = widens(source, target) || same_shape(source, target);
+    fits.then(|| cast_expr(column, source, target, mode))
 }
 
-/// Digits before the point that the values of a numeric type can have.
-fn integer_digits(data_type: &DataType) -> Option<i16> {
-    Some(match data_type {
-        DataType::Int8 => 3,
-        DataType::Int16 => 5,
-        DataType::Int32 => 10,
-        DataType::Int64 => 19,
-        DataType::Decimal128(precision, scale) => i16::from(*precision) - i16::from(*scale),
-        _ => return None,
-    })
+/// Place of an integer type in the order of their sizes.
+fn integer_rank(data_type: &DataType) -> Option<u8> {
+    match data_type {
+        DataType::Int8 => Some(1),
+        DataType::Int16 => Some(2),
+        DataType::Int32 => Some(3),
+        DataType::Int64 => Some(4),
+        _ => None,
+    }
 }
 
-fn scale(data_type: &DataType) -> i16 {
-    if let DataType::Decimal128(_, scale) = data_type { i16::from(*scale) } else { 0 }
-}
-
+/// Flink's implicit casts. Into DECIMAL a value is rounded half up, and NULL when it does not fit.
 fn widens(source: &DataType, target: &DataType) -> bool {
+    let exact = |t: &DataType| integer_rank(t).is_some() || matches!(t, DataType::Decimal128(_, _));
     match (source, target) {
-        (DataType::Null, _) => true,
-        (DataType::Float32, DataType::Float64) => true,
-        (_, DataType::Float32 | DataType::Float64) => integer_digits(source).is_some(),
+        (DataType::Null, _) | (DataType::Float32, DataType::Float64) => true,
+        (_, DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _)) => exact(source),
         (DataType::Timestamp(_, a), DataType::Timestamp(_, b)) => a.is_some() == b.is_some(),
         (DataType::Time32(_), DataType::Time32(_)) => true,
-        _ => match (integer_digits(source), integer_digits(target)) {
-            (Some(a), Some(b)) => a <= b && scale(source) <= scale(target),
+        _ => match (integer_rank(source), integer_rank(target)) {
+            (Some(a), Some(b)) => a <= b,
             _ => false,
         },
     }

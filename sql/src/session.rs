@@ -249,7 +249,7 @@ impl Session {
         let qualified = format!("default_catalog.default_database.{name}");
         let tables = self.tables();
         let query = tables.plan_query(insert.query.as_ref().clone())?;
-        let matched = match_columns(query, &qualified, &schema, &insert.columns)?;
+        let matched = match_columns(query, &qualified, &schema, &insert.columns, self.time_zone())?;
         let plan = plan::lower(&plan::optimize(matched, tables.functions())?)?;
         let index = |column: &String| schema.fields().iter().position(|f| f.name() == column);
         let primary_key: Vec<usize> = description.primary_key.iter().filter_map(index).collect();

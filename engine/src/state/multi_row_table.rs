@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, SchemaRef, UInt32Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashMap;
@@ -41,7 +41,11 @@ impl MultiRowTable {
     pub fn new(schema: SchemaRef, keys: Vec<usize>) -> Result<Self> {
         let field = |f: &Arc<Field>| SortField::new(f.data_type().clone());
         let row_converter = RowConverter::new(schema.fields().iter().map(field).collect())?;
-        let key_converter = RowConverter::new(keys.iter().map(|k| field(&schema.fields()[*k])).collect())?;
+        let mut key_fields: Vec<SortField> = keys.iter().map(|k| field(&schema.fields()[*k])).collect();
+        if key_fields.is_empty() {
+            key_fields.push(SortField::new(DataType::Boolean));
+        }
+        let key_converter = RowConverter::new(key_fields)?;
         Ok(MultiRowTable { schema, keys, row_converter, key_converter, rows: HashMap::new() })
     }
 
@@ -58,6 +62,14 @@ impl MultiRowTable {
     /// The keys of a batch in the columns `keys`, encoded; both inputs of a join encode equal keys alike.
     pub fn encode_keys(&self, batch: &RecordBatch, keys: &[usize]) -> Result<Rows> {
         let columns: Vec<ArrayRef> = keys.iter().map(|k| batch.column(*k).clone()).collect();
+        self.convert_keys(columns, batch.num_rows())
+    }
+
+    /// Without key columns all rows have one key; the row encoding needs a column to say so.
+    fn convert_keys(&self, mut columns: Vec<ArrayRef>, rows: usize) -> Result<Rows> {
+        if columns.is_empty() {
+            columns.push(Arc::new(BooleanArray::from(vec![true; rows])));
+        }
         Ok(self.key_converter.convert_columns(&columns)?)
     }
 
@@ -136,7 +148,7 @@ impl State for MultiRowTable {
             .ok_or_else(|| Error::checkpoint(format!("column '{NUMBER}' of a multi-row table has another type")))?;
         let encoded = self.row_converter.convert_columns(fields)?;
         let keys: Vec<ArrayRef> = self.keys.iter().map(|k| fields[*k].clone()).collect();
-        let keys = self.key_converter.convert_columns(&keys)?;
+        let keys = self.convert_keys(keys, rows.num_rows())?;
         for row in 0..rows.num_rows() {
             let key = keys.row(row);
             self.add(key.as_ref(), encoded.row(row).as_ref(), numbers.value(row));

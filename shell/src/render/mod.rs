@@ -10,9 +10,8 @@ use arrow::datatypes::SchemaRef;
 use clap::ValueEnum;
 use eddyline_engine::ChangelogBatch;
 
-pub use json::{schema_json, write_row};
-pub use table::{print_rows, render_table};
-pub use text::value_text;
+pub use json::schema_json;
+pub use table::print_rows;
 
 /// The form of results on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

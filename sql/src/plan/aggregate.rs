@@ -57,14 +57,20 @@ fn bind_call(expr: &Expr, schema: &DFSchema, field: arrow::datatypes::FieldRef) 
         Expr::AggregateFunction(call) => {
             let AggregateFunctionParams { args, distinct, filter, .. } = &call.params;
             let function = engine_function(call.func.name())?;
-            let counts_rows = function == eddyline_engine::aggregate::AggregateFunction::Count
-                && args.iter().all(|a| matches!(a, Expr::Literal(value, _) if !value.is_null()));
+            let counts_rows =
+                function == eddyline_engine::aggregate::AggregateFunction::Count && args.iter().all(counts_every_row);
             let args = if counts_rows && !distinct { Vec::new() } else { bind_all(args, schema)? };
             let filter = filter.as_ref().map(|f| bind(f, schema)).transpose()?;
             Ok(AggregateCall { function, args, filter, distinct: *distinct, retractable: false, field })
         }
         other => Err(SqlError::internal(format!("'{other}' is not an aggregate"))),
     }
+}
+
+/// True for `*` and for constants, which COUNT counts in every row.
+#[expect(deprecated, reason = "sqlparser's `COUNT(*)` arrives as this variant")]
+fn counts_every_row(argument: &Expr) -> bool {
+    matches!(argument, Expr::Wildcard { .. }) || matches!(argument, Expr::Literal(value, _) if !value.is_null())
 }
 
 /// All subsets that a grouping set clause stands for.

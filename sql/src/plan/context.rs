@@ -204,7 +204,10 @@ impl ContextProvider for PlanningContext {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        lookup(&self.tables.functions.aggregate, name)
+        match name.to_uppercase().as_str() {
+            "GROUPING" | "GROUPING_ID" => Some(datafusion_functions_aggregate::grouping::grouping_udaf()),
+            _ => lookup(&self.tables.functions.aggregate, name),
+        }
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {

@@ -101,6 +101,8 @@ pub(super) fn column(schema: &SchemaRef, index: usize) -> Expression {
 
 /// Binds one expression to the columns of `schema`.
 pub(super) fn bind(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
+    // Last of all, AND and OR are made to stop at the first side that decides, row by row.
+    let expr = &crate::coercion::lazy(expr.clone())?;
     Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
 
