@@ -221,7 +221,7 @@ impl DatagenReader {
             return due;
         }
         let missing = Duration::try_from_secs_f64((wanted - due) / self.rate).unwrap_or(timeout);
-        std::thread::sleep(missing.min(timeout));
+        std::thread::park_timeout(missing.min(timeout));
         self.due()
     }
 }

@@ -14,6 +14,7 @@
 mod buffer;
 mod config;
 mod connection;
+mod halt;
 mod mysql;
 mod sink;
 mod sqlite;
@@ -34,6 +35,7 @@ use eddyline_engine::connector::{
 use eddyline_engine::{Error, Result};
 
 use config::Config;
+use halt::Halts;
 use sink::JdbcSink;
 
 /// `'connector' = 'jdbc'`.
@@ -76,7 +78,7 @@ impl ConnectorFactory for JdbcConnector {
             ));
         }
         let changes = if table.primary_key.is_empty() { SinkChanges::Append } else { SinkChanges::Upsert };
-        Ok(TableSink { factory: Arc::new(JdbcSinkFactory { config, table: table.clone() }), changes })
+        Ok(TableSink { factory: Arc::new(JdbcSinkFactory { config, table: table.clone(), halts: Halts::default() }), changes })
     }
 }
 
@@ -84,10 +86,15 @@ impl ConnectorFactory for JdbcConnector {
 struct JdbcSinkFactory {
     config: Config,
     table: TableDescription,
+    halts: Halts,
 }
 
 impl SinkFactory for JdbcSinkFactory {
     fn open(&self, _context: &SinkContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(JdbcSink::open(self.config.clone(), &self.table)?))
+        Ok(Box::new(JdbcSink::open(self.config.clone(), &self.table, self.halts.add())?))
+    }
+
+    fn interrupt(&self) {
+        self.halts.ask_all();
     }
 }

@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use super::buffer::{Buffer, Changes, RowRef};
 use super::config::Config;
 use super::connection::{Arguments, Connection, Failure};
+use super::halt::Halt;
 use super::statement::{Dialect, Statements, create_table};
 use super::target::{Rule, TargetTable, fit};
 use super::value::{Reader, Value, shortened};
@@ -46,6 +47,8 @@ pub(super) struct JdbcSink {
     connection: Option<Connection>,
     /// When the oldest waiting row came.
     waiting_since: Option<Instant>,
+    /// Cuts pauses short when the attempt ends.
+    halt: Arc<Halt>,
 }
 
 /// All that is needed to turn rows into statements.
@@ -72,14 +75,14 @@ struct Statement {
 
 impl JdbcSink {
     /// Connects, creates a missing table in SQLite, and checks that the declared columns fit.
-    pub(super) fn open(config: Config, table: &TableDescription) -> Result<Self> {
+    pub(super) fn open(config: Config, table: &TableDescription, halt: Arc<Halt>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Error::io("start of the jdbc sink's runtime", e))?;
         let (connection, writer) = runtime.block_on(prepare(&config, table)).map_err(|f| explain(f, &config))?;
         let buffer = Buffer::new(&config.table_name(), &table.sink_schema(), &writer.key)?;
-        Ok(JdbcSink { config, runtime, writer, buffer, connection: Some(connection), waiting_since: None })
+        Ok(JdbcSink { config, runtime, writer, buffer, connection: Some(connection), waiting_since: None, halt })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -108,7 +111,9 @@ impl JdbcSink {
                 return Err(explain(failure, &self.config));
             }
             tracing::warn!(table = self.config.table, ?failure, ?pause, "write failed, trying again");
-            std::thread::sleep(pause);
+            if self.halt.wait(pause) {
+                return Err(explain(failure, &self.config));
+            }
             pause = (pause * 2).min(MAX_PAUSE);
         }
         self.buffer.clear();
