@@ -179,7 +179,7 @@ pub(super) fn decimal(unscaled: i128, scale: i8, form: DecimalForm, out: &mut Ve
         if value == 0 {
             return out.push(b'0');
         }
-        while value % 10 == 0 && (scale > 0 || form == DecimalForm::Scientific) {
+        while value.is_multiple_of(10) && (scale > 0 || form == DecimalForm::Scientific) {
             value /= 10;
             scale -= 1;
         }

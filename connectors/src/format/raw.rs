@@ -168,8 +168,18 @@ impl Encoder for RawEncoder {
 impl RawEncoder {
     fn write(&self, array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<()> {
         let number = match array.data_type() {
-            DataType::Utf8 => return Ok(out.extend_from_slice(array.as_string::<i32>().value(row).as_bytes())),
-            DataType::Binary => return Ok(out.extend_from_slice(array.as_binary::<i32>().value(row))),
+            DataType::Utf8 => {
+                return {
+                    out.extend_from_slice(array.as_string::<i32>().value(row).as_bytes());
+                    Ok(())
+                };
+            }
+            DataType::Binary => {
+                return {
+                    out.extend_from_slice(array.as_binary::<i32>().value(row));
+                    Ok(())
+                };
+            }
             DataType::Boolean => i64::from(array.as_boolean().value(row)),
             DataType::Int8 => array.as_primitive::<Int8Type>().value(row).into(),
             DataType::Int16 => array.as_primitive::<Int16Type>().value(row).into(),

@@ -78,7 +78,10 @@ impl ConnectorFactory for JdbcConnector {
             ));
         }
         let changes = if table.primary_key.is_empty() { SinkChanges::Append } else { SinkChanges::Upsert };
-        Ok(TableSink { factory: Arc::new(JdbcSinkFactory { config, table: table.clone(), halts: Halts::default() }), changes })
+        Ok(TableSink {
+            factory: Arc::new(JdbcSinkFactory { config, table: table.clone(), halts: Halts::default() }),
+            changes,
+        })
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) enum MetadataBuilder {
     Timestamp(Vec<Option<i64>>),
     TimestampType(Vec<&'static str>),
     LeaderEpoch(Vec<Option<i32>>),
-    Headers(HeadersBuilder),
+    Headers(Box<HeadersBuilder>),
 }
 
 impl MetadataBuilder {
@@ -120,7 +120,7 @@ impl MetadataBuilder {
             Metadata::Timestamp => MetadataBuilder::Timestamp(Vec::new()),
             Metadata::TimestampType => MetadataBuilder::TimestampType(Vec::new()),
             Metadata::LeaderEpoch => MetadataBuilder::LeaderEpoch(Vec::new()),
-            Metadata::Headers => MetadataBuilder::Headers(HeadersBuilder::default()),
+            Metadata::Headers => MetadataBuilder::Headers(Box::default()),
         }
     }
 

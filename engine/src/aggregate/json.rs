@@ -22,12 +22,11 @@ pub(super) fn objects(keys: &ArrayRef, values: &ArrayRef, lengths: &[usize]) -> 
     let (mut objects, mut row) = (Vec::with_capacity(lengths.len()), 0);
     for length in lengths {
         let mut members = BTreeMap::new();
-        for member in row..row + length {
-            if keys.is_null(member) {
+        for (key, value) in keys.iter().zip(&values).skip(row).take(*length) {
+            let Some(key) = key else {
                 return Err(Error::data("Null keys are not allowed when calling JSON_OBJECTAGG"));
-            }
-            let key = keys.value(member);
-            if members.insert(key, &values[member]).is_some() {
+            };
+            if members.insert(key, value).is_some() {
                 return Err(Error::data(format!(
                     "Key \"{key}\" is already present. Duplicate keys are not allowed when calling JSON_OBJECTAGG"
                 )));

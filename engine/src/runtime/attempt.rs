@@ -74,7 +74,7 @@ impl Attempt {
         let mut attempt = Attempt { controls: Vec::new(), threads: Vec::new(), writers };
         let mut tasks = Vec::new();
         for (number, planned) in blueprint.plan.tasks.iter().enumerate() {
-            for subtask in 0..planned.parallelism {
+            for (subtask, inputs) in inputs[number].iter_mut().enumerate() {
                 let thread = attempt.controls.len();
                 let (reports, attempt_number) = (blueprint.reports.clone(), blueprint.number);
                 let reports = ReportSender { reports, attempt: attempt_number, thread, subtask };
@@ -87,7 +87,7 @@ impl Attempt {
                 let head = planned.nodes[0].id;
                 let task = match reader {
                     Some(reader) => source_task(blueprint, head, subtask, reader, context)?,
-                    None => channel_task(blueprint, context, std::mem::take(&mut inputs[number][subtask])),
+                    None => channel_task(blueprint, context, std::mem::take(inputs)),
                 };
                 tasks.push((blueprint.dataflow.nodes[head].name.clone(), reports, task));
             }

@@ -48,7 +48,10 @@ impl JobHandle {
         let mut view = self.board.lock();
         loop {
             if let Some(outcome) = &view.outcome {
-                return outcome.as_ref().map(JobSummary::clone).map_err(duplicate);
+                return match outcome {
+                    Ok(summary) => Ok(summary.clone()),
+                    Err(error) => Err(duplicate(error)),
+                };
             }
             view = self.board.ended.wait(view).unwrap_or_else(PoisonError::into_inner);
         }
@@ -60,7 +63,10 @@ impl JobHandle {
         let mut view = self.board.lock();
         loop {
             if let Some(outcome) = &view.outcome {
-                return Some(outcome.as_ref().map(JobSummary::clone).map_err(duplicate));
+                return Some(match outcome {
+                    Ok(summary) => Ok(summary.clone()),
+                    Err(error) => Err(duplicate(error)),
+                });
             }
             let left = deadline.checked_duration_since(Instant::now())?;
             view = self.board.ended.wait_timeout(view, left).unwrap_or_else(PoisonError::into_inner).0;

@@ -132,13 +132,10 @@ impl CatalogTable {
     /// Fails when a computed column or the watermark is made from this column.
     fn not_mentioned(&self, name: &str) -> Result<()> {
         for column in &self.columns {
-            if let ColumnDefinitionKind::Computed { expr } = &column.kind {
-                if mentioned(expr).contains(name) {
-                    return Err(refused(format!(
-                        "The column '{name}' is referenced by computed column '{}'",
-                        column.name
-                    )));
-                }
+            if let ColumnDefinitionKind::Computed { expr } = &column.kind
+                && mentioned(expr).contains(name)
+            {
+                return Err(refused(format!("The column '{name}' is referenced by computed column '{}'", column.name)));
             }
         }
         match &self.watermark {

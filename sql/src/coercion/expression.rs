@@ -55,6 +55,7 @@ impl Coercer<'_> {
         Ok(cast)
     }
 
+    #[expect(clippy::boxed_local, reason = "DataFusion's expressions hold boxes")]
     fn as_type(&self, expr: Box<Expr>, target: &DataType) -> Result<Box<Expr>> {
         Ok(Box::new(self.cast(*expr, target, false)?))
     }

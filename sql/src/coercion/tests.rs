@@ -17,7 +17,7 @@ fn check(sql: &str, columns: &str) {
         Field::new("s", DataType::Utf8, true),
         Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
     ]);
-    let plan = plan(sql, &Arc::new(schema), Tz::UTC).unwrap_or_else(|e| std::panic::panic_any(format!("{sql}: {e}")));
+    let plan = plan(sql, &Arc::new(schema), Tz::UTC).unwrap();
     let shown = plan.schema().fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type())));
     assert_eq!(shown.collect::<Vec<_>>().join(", "), columns, "{sql}\n{}", plan.display_indent());
 }

@@ -148,7 +148,7 @@ fn normalize_interval(interval: &mut Interval) -> Result<()> {
     let Some(words) = interval_in_words(&digits, &leading.to_string(), &last.to_string(), negative) else {
         return plan_err!("Illegal interval literal format '{digits}' for INTERVAL {leading} TO {last}");
     };
-    interval.value = Box::new(text(&words));
+    *interval.value = text(&words);
     interval.leading_field = None;
     interval.leading_precision = None;
     interval.last_field = None;

@@ -152,10 +152,10 @@ fn elements(cursor: &mut Cursor<'_>) -> Parsed<Elements> {
             }
             Element::PrimaryKey(key) => Some(key),
         };
-        if let Some(key) = key {
-            if result.primary_key.replace(key).is_some() {
-                return Err(refuse("Duplicate primary key definition.", "keep one", at));
-            }
+        if let Some(key) = key
+            && result.primary_key.replace(key).is_some()
+        {
+            return Err(refuse("Duplicate primary key definition.", "keep one", at));
         }
     }
     Ok(result)

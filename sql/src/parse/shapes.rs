@@ -24,10 +24,10 @@ impl VisitorMut for Shapes<'_> {
     type Break = std::convert::Infallible;
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
-        if let TableFactor::Table { name, with_hints, .. } = factor {
-            if let Some(last) = name.0.last().and_then(|part| part.as_ident()) {
-                with_hints.extend(self.hints.take(last.span.start));
-            }
+        if let TableFactor::Table { name, with_hints, .. } = factor
+            && let Some(last) = name.0.last().and_then(|part| part.as_ident())
+        {
+            with_hints.extend(self.hints.take(last.span.start));
         }
         if let Some(shaped) = reshape(factor) {
             *factor = shaped;

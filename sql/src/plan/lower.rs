@@ -150,7 +150,7 @@ fn lower_extension(extension: &Extension) -> Result<StreamPlan> {
     if let Some(window) = node.as_any().downcast_ref::<WindowAssign>() {
         let input = Box::new(lower(&window.input)?);
         let time = window_time(window)?;
-        return Ok(StreamPlan::WindowAssign { input, time, kind: window.kind.clone(), offset: window.offset, schema });
+        return Ok(StreamPlan::WindowAssign { input, time, kind: window.kind, offset: window.offset, schema });
     }
     Err(SqlError::internal(format!("no operator for {}", node.name())))
 }

@@ -86,6 +86,6 @@ fn an_undeliverable_message_fails_the_barrier() {
     let mut sink = table.open_sink(ONE).unwrap();
     let line: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(3_000_000)]));
     let result = sink.write(&batch(&table, vec![line])).and_then(|_| sink.prepare(Epoch(1)));
-    let error = result.err().expect("the broker refuses the message").to_string();
+    let error = result.expect_err("the broker refuses the message").to_string();
     assert!(error.contains(&format!("'{topic}'")) && error.contains("not delivered"), "{error}");
 }
