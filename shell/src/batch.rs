@@ -173,6 +173,7 @@ impl Runner<'_> {
         let summary = job.wait()?;
         tracing::debug!(rows = summary.rows_read, "query ended");
         writer.flush(out, true).or_else(ignore_closed)?;
+        progress.finish();
         Ok(())
     }
 

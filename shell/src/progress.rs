@@ -52,10 +52,16 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Leaves the terminal in order.
+    /// Says what was left out and leaves the terminal in order.
     pub fn finish(&mut self) {
         self.show_events();
         self.clear();
+        for job in self.jobs {
+            let status = job.status();
+            for text in left_out(status.skipped_messages, status.late_rows) {
+                eprintln!("WARNING: {}: {text}", job.name());
+            }
+        }
     }
 
     fn clear(&mut self) {
@@ -82,6 +88,15 @@ impl<'a> Progress<'a> {
         }
         text
     }
+}
+
+/// Input that is not in the result, in words.
+fn left_out(skipped_messages: u64, late_rows: u64) -> Vec<String> {
+    let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let skipped =
+        (skipped_messages > 0).then(|| format!("skipped {} that cannot be read", count(skipped_messages, "message")));
+    let late = (late_rows > 0).then(|| format!("dropped {} behind the watermark", count(late_rows, "late row")));
+    skipped.into_iter().chain(late).collect()
 }
 
 /// An event in words; None for what need not be said.
