@@ -1,4 +1,5 @@
-//! What the whole-program tests share: the services they talk to.
+//! What the whole-program tests share: the program, the checkpoints it writes, and the services it talks to.
 
+pub mod checkpoints;
 pub mod program;
 pub mod services;

@@ -1,6 +1,6 @@
 //! The real program as a child process: built once, started with a SQL file and arguments, killed, stopped, waited for.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -98,6 +98,8 @@ impl Drop for Program {
 pub struct Finished {
     /// True for exit code 0.
     pub success: bool,
+    /// The exit code; None when a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -106,9 +108,16 @@ pub struct Finished {
 
 /// Runs `eddyline` with `arguments` in `folder` until it ends by itself.
 pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
+    run_with_input(folder, arguments, "")
+}
+
+/// Runs `eddyline` with `arguments` in `folder` and a short `input` on its standard input until it ends by itself.
+pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Finished {
     let mut command = tied(&eddyline().to_string_lossy(), None);
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command).expect("the program starts");
+    // A program that does not read its input may be gone already.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let mut streams = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -118,8 +127,8 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
     let mut stderr = String::new();
     streams.1.read_to_string(&mut stderr).expect("text");
     let stdout = reader.join().expect("the reader ends");
-    let success = child.wait().expect("a child of ours").success();
-    Finished { success, stdout, stderr }
+    let status = child.wait().expect("a child of ours");
+    Finished { success: status.success(), code: status.code(), stdout, stderr }
 }
 
 /// Runs a SQL script with `--output jsonl` until it ends by itself.

@@ -1,6 +1,10 @@
 //! All whole-program tests in one binary, so that they share the services they need.
 
+mod bad_input;
+mod cli;
+mod failures;
 mod jdbc_connector;
 mod kafka_connector;
+mod scenarios;
 mod tidy;
 mod wordcount;
