@@ -21,7 +21,7 @@ pub fn eddyline() -> &'static Path {
             return PathBuf::from(path);
         }
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "eddyline"])
+            .args(["build", "--quiet", "--workspace", "--bins"])
             .current_dir(workspace())
             .status()
             .expect("cargo can be run");
