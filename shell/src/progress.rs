@@ -109,7 +109,7 @@ fn describe(job: &str, event: &JobEvent) -> Option<String> {
         }
         JobEvent::SkippedDamaged { text } => Some(format!("WARNING: {job}: skipped a damaged checkpoint: {text}")),
         JobEvent::Guarantee { sink, guarantee } => {
-            (sink != "collect").then(|| format!("{job}: sink {sink} is {guarantee}"))
+            (!sink.contains("collect")).then(|| format!("{job}: sink {sink} is {guarantee}"))
         }
         JobEvent::CheckpointFailed { epoch, reason } => {
             Some(format!("WARNING: {job}: checkpoint {} failed: {reason}; the job goes on", epoch.0))
