@@ -4,9 +4,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crate::services::process::{spawn, tied, wait_for};
+
+/// How long a program may take to end.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The top folder of the workspace.
 pub fn workspace() -> PathBuf {
@@ -69,8 +73,7 @@ impl Program {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let limit = Duration::from_secs(120);
-        wait_for("the end of the program", limit, || self.child.try_wait().expect("a child of ours"))
+        wait_for("the end of the program", LIMIT, || self.child.try_wait().expect("a child of ours"))
     }
 
     /// Panics with its output when it has ended.
@@ -118,17 +121,28 @@ pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Finishe
     let mut child = spawn(command).expect("the program starts");
     // A program that does not read its input may be gone already.
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    let mut streams = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        streams.0.read_to_string(&mut text).expect("text");
-        text
-    });
-    let mut stderr = String::new();
-    streams.1.read_to_string(&mut stderr).expect("text");
-    let stdout = reader.join().expect("the reader ends");
+    let stdout = read_aside(child.stdout.take().expect("a pipe"));
+    let stderr = read_aside(child.stderr.take().expect("a pipe"));
+    let mut text = |stream: Receiver<String>| {
+        stream.recv_timeout(LIMIT).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("eddyline {arguments:?} does not end by itself")
+        })
+    };
+    let (stdout, stderr) = (text(stdout), text(stderr));
     let status = child.wait().expect("a child of ours");
     Finished { success: status.success(), code: status.code(), stdout, stderr }
+}
+
+/// Reads a stream to its end on a thread of its own.
+fn read_aside(mut stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("text");
+        let _ = sender.send(text);
+    });
+    receiver
 }
 
 /// Runs a SQL script with `--output jsonl` until it ends by itself.

@@ -192,6 +192,7 @@ fn a_job_lives_through_a_full_disk_and_checkpoints_again_when_there_is_room() {
     disk.free();
     wait_for_newer(&job.job(), last, &mut program);
     job.wait_until_counted(&mut program);
+    assert!(!program.output().contains("restarting"), "{}", program.output());
     assert!(program.stop().success(), "{}", program.output());
     // What was saved after the trouble is worth something.
     job.produce(200);
