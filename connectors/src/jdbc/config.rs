@@ -98,7 +98,7 @@ pub(super) fn specs() -> Vec<OptionSpec> {
         OptionSpec::with_default(
             "sink.buffer-flush.max-rows",
             Integer,
-            "1000",
+            "20000",
             "Rows that wait at most before they are written; changes of one key count once. 0 turns it off. (100 in Flink.)",
         ),
         OptionSpec::with_default(
