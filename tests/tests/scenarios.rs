@@ -21,7 +21,9 @@ fn run_example(name: &str, partitions: i32, messages: Vec<String>, more: &[&str]
     arguments.extend_from_slice(more);
     arguments.push(&file);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    Table::of(&run(folder.path(), &arguments))
+    let finished = run(folder.path(), &arguments);
+    assert!(!finished.stderr.contains("WARNING"), "nothing is late or left out:\n{}", finished.stderr);
+    Table::of(&finished)
 }
 
 /// The rows that a changelog adds up to, and how often each is there.

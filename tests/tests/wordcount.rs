@@ -2,10 +2,10 @@
 //! with exactly the counts of a batch run. Also: restart from a named older checkpoint, and at another parallelism.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use eddyline_tests::checkpoints::{complete, wait_for_newer};
 use eddyline_tests::program::{Program, workspace};
 use eddyline_tests::services::process::wait_for;
 use eddyline_tests::services::{kafka, mariadb};
@@ -68,16 +68,9 @@ impl WordCount {
         self.folder.path().join("checkpoints")
     }
 
-    /// Complete checkpoints, oldest first.
-    fn complete_checkpoints(&self) -> Vec<PathBuf> {
-        let number = |p: &Path| p.file_name()?.to_str()?.strip_prefix("chk-")?.parse::<u64>().ok();
-        let Ok(entries) = fs::read_dir(self.checkpoints().join("wordcount")) else { return Vec::new() };
-        let mut found: Vec<PathBuf> = entries
-            .filter_map(|e| e.ok().map(|e| e.path()))
-            .filter(|p| number(p).is_some() && p.join("manifest.json").exists())
-            .collect();
-        found.sort_by_key(|p| number(p));
-        found
+    /// Folder of the job's checkpoints.
+    fn job(&self) -> PathBuf {
+        self.checkpoints().join("wordcount")
     }
 
     /// Writes lines of random words and remembers their counts.
@@ -117,15 +110,6 @@ impl WordCount {
         });
         assert_eq!(self.table(), self.expected);
     }
-
-    fn wait_for_checkpoint(&self, program: &mut Program, more_than: usize) {
-        wait_for("a checkpoint", LIMIT, || {
-            program.assert_running();
-            let newest = self.complete_checkpoints().pop()?;
-            let number: usize = newest.file_name()?.to_str()?.strip_prefix("chk-")?.parse().ok()?;
-            (number > more_than).then_some(())
-        });
-    }
 }
 
 fn counts_survive_kills(parallelism: usize, seed: u64) {
@@ -133,7 +117,7 @@ fn counts_survive_kills(parallelism: usize, seed: u64) {
     let mut job = WordCount::new(seed);
     let mut program = job.start(parallelism, &[]);
     // The job reads from the latest offsets: they are fixed once a checkpoint holds them.
-    job.wait_for_checkpoint(&mut program, 0);
+    wait_for_newer(&job.job(), 0, &mut program);
     for _ in 0..KILLS {
         job.produce(LINES / KILLS);
         let pause = Duration::from_millis(job.random.random_range(0..1500));
@@ -167,17 +151,17 @@ fn wordcount_survives_kills_at_parallelism_4() {
 fn counts_go_on_from_a_named_older_checkpoint() {
     let mut job = WordCount::new(7);
     let mut program = job.start(2, &[]);
-    job.wait_for_checkpoint(&mut program, 0);
+    wait_for_newer(&job.job(), 0, &mut program);
     job.produce(20_000);
     job.wait_until_counted(&mut program);
-    job.wait_for_checkpoint(&mut program, 3);
+    wait_for_newer(&job.job(), 3, &mut program);
     job.produce(20_000);
     job.wait_until_counted(&mut program);
     assert!(program.stop().success(), "{}", program.output());
-    let kept = job.complete_checkpoints();
+    let kept = complete(&job.job());
     assert!(kept.len() >= 2, "an older checkpoint must be retained: {kept:?}");
     // What came after the older checkpoint is read again, and what comes now is counted on top.
-    let older = kept[0].to_string_lossy().into_owned();
+    let older = kept[0].1.to_string_lossy().into_owned();
     job.produce(20_000);
     let mut program = job.start(2, &["--from", &older]);
     job.wait_until_counted(&mut program);
@@ -188,7 +172,7 @@ fn counts_go_on_from_a_named_older_checkpoint() {
 fn state_of_two_subtasks_is_restored_into_three() {
     let mut job = WordCount::new(8);
     let mut program = job.start(2, &[]);
-    job.wait_for_checkpoint(&mut program, 0);
+    wait_for_newer(&job.job(), 0, &mut program);
     job.produce(50_000);
     job.wait_until_counted(&mut program);
     assert!(program.stop().success(), "{}", program.output());
