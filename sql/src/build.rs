@@ -4,6 +4,8 @@
 //! rows by hash of the key, and an edge stays forward wherever the rows already lie right. Tables that are read twice
 //! with the same columns are read once.
 
+mod unary;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,11 +19,11 @@ use eddyline_engine::dataflow::{
 use eddyline_engine::operator::Operator;
 use eddyline_engine::operators::{
     Deduplicate, Filter, GroupAggregate, GroupAggregateSpec, Join as JoinOperator, JoinSpec, JoinType, Keep,
-    NotNullEnforcer, Project, TimeAttribute, Union, Unnest, WindowAggregate, WindowAggregateSpec, WindowAssign,
+    NotNullEnforcer, Project, TimeAttribute, Union, Unnest, WindowAggregate, WindowAggregateSpec,
 };
 use eddyline_engine::window::WindowSpec;
 
-use crate::error::{Result, SqlError};
+use crate::error::Result;
 use crate::plan::{
     Expression, GroupAggregate as GroupPlan, Join as JoinPlan, JoinKind, Scan, StreamPlan,
     WindowAggregate as WindowPlan, WindowTime, input_needs_before, is_append_only,
@@ -205,18 +207,21 @@ impl Builder {
                 let stream = self.build(input, below)?;
                 self.build_expand(&stream, projections, schema, plan)
             }
-            StreamPlan::WindowAssign { input, time, kind, offset, schema } => {
+            StreamPlan::WindowAssign { input, time, kind, offset, .. } => {
                 let stream = self.build(input, below)?;
-                let WindowTime::Event(column) = *time else {
-                    return Err(SqlError::unsupported(
-                        "a window function on processing time must be aggregated by window_start and window_end",
-                    ));
-                };
-                let (spec, schema) = (WindowSpec { kind: *kind, offset: *offset }, Arc::clone(schema));
-                let factory: OperatorFactory = Arc::new(move |_| {
-                    Ok(Box::new(WindowAssign::new(spec, column, Arc::clone(&schema))) as Box<dyn Operator>)
-                });
-                Ok(self.chain(&stream, "window-assign".into(), plan.describe(), plan, factory))
+                self.build_window_assign(&stream, *time, (*kind, *offset), plan)
+            }
+            StreamPlan::CurrentWatermark { input, schema } => {
+                let stream = self.build(input, below)?;
+                self.build_current_watermark(&stream, schema, plan)
+            }
+            StreamPlan::ToChangelog { input, schema } => {
+                let stream = self.build(input, below)?;
+                Ok(self.build_to_changelog(&stream, schema, plan))
+            }
+            StreamPlan::FromChangelog { input, operation, schema } => {
+                let stream = self.build(input, below)?;
+                Ok(self.build_from_changelog(&stream, *operation, schema, plan))
             }
             StreamPlan::GroupAggregate(aggregate) => self.build_group(aggregate, plan, needs_before),
             StreamPlan::WindowAggregate(aggregate) => self.build_window(aggregate, plan),
@@ -312,9 +317,12 @@ impl Builder {
             update_before: needs_before,
             input_retracts: retracts,
         };
-        GroupAggregate::new(spec.clone())?;
-        let factory: OperatorFactory =
-            Arc::new(move |_: Subtask| Ok(Box::new(GroupAggregate::new(spec.clone())?) as Box<dyn Operator>));
+        let factory: OperatorFactory = if let Some(window_end) = aggregate.window_end {
+            self.window_group(spec, window_end, &aggregate.input)?
+        } else {
+            GroupAggregate::new(spec.clone())?;
+            Arc::new(move |_: Subtask| Ok(Box::new(GroupAggregate::new(spec.clone())?) as Box<dyn Operator>))
+        };
         let uid = stateful_uid(plan);
         let node = self.operator(uid, plan.describe(), plan, parallelism, factory);
         self.flow.connect(input.node, node, 0, exchange);

@@ -1,6 +1,8 @@
 //! The operators: one file each, only its own logic. None knows a channel, barrier, clock, thread or checkpoint.
 
 mod changelog_normalize;
+mod changelog_table;
+mod current_watermark;
 mod deduplicate;
 mod expand;
 mod filter;
@@ -13,11 +15,14 @@ mod unnest;
 mod window_aggregate;
 mod window_assign;
 mod window_columns;
+mod window_group;
 
 #[cfg(test)]
 mod tests;
 
 pub use changelog_normalize::ChangelogNormalize;
+pub use changelog_table::{FromChangelog, ToChangelog};
+pub use current_watermark::CurrentWatermark;
 pub use deduplicate::{Deduplicate, Keep};
 pub use expand::Expand;
 pub use filter::Filter;
@@ -29,3 +34,4 @@ pub use union::Union;
 pub use unnest::Unnest;
 pub use window_aggregate::{TimeAttribute, WindowAggregate, WindowAggregateSpec};
 pub use window_assign::WindowAssign;
+pub use window_group::WindowGroup;

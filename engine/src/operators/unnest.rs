@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::operator::{Operator, Output};
 
 /// `CROSS JOIN UNNEST(expr) [WITH ORDINALITY]`, or `LEFT JOIN` when `outer`: each input row is repeated per element, with
-/// the element's column (the fields of a ROW element; key and value of a MAP) and maybe its ordinality appended. A row
-/// whose array is NULL or empty gives nothing, or one row of NULLs when `outer`.
+/// the element's column (the fields of a ROW element; key and value of a MAP) and maybe its ordinality appended. An
+/// element that is a NULL ROW is skipped. A row without elements gives nothing, or one row of NULLs when `outer`.
 pub struct Unnest {
     expr: Arc<dyn PhysicalExpr>,
     outer: bool,
@@ -33,18 +33,20 @@ impl Operator for Unnest {
     fn on_batch(&mut self, _port: usize, batch: ChangelogBatch, out: &mut Output) -> Result<()> {
         let nested = self.expr.evaluate(batch.rows())?.into_array(batch.len())?;
         let (elements, offsets) = elements(&nested)?;
+        let skips = matches!(elements.data_type(), DataType::Struct(_));
         let (mut rows, mut positions, mut ordinals) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..batch.len() {
             let range = if nested.is_null(row) { 0..0 } else { offsets[row]..offsets[row + 1] };
-            if range.is_empty() && self.outer {
-                rows.push(row as u32);
-                positions.push(None);
-                ordinals.push(None);
-            }
-            for (i, position) in range.enumerate() {
+            let before = rows.len();
+            for (i, position) in range.enumerate().filter(|(_, position)| !skips || elements.is_valid(*position)) {
                 rows.push(row as u32);
                 positions.push(Some(position as u64));
                 ordinals.push(Some(i as i32 + 1));
+            }
+            if rows.len() == before && self.outer {
+                rows.push(row as u32);
+                positions.push(None);
+                ordinals.push(None);
             }
         }
         if rows.is_empty() {

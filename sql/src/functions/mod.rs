@@ -13,6 +13,7 @@ mod call;
 pub(crate) mod cast;
 mod collection;
 mod conditional;
+mod copies;
 mod datetime;
 mod datetime_unit;
 pub(crate) mod decimal;
@@ -49,6 +50,7 @@ use datafusion_expr::planner::{ExprPlanner, TypePlanner};
 use datafusion_expr::{AggregateUDF, ScalarUDF};
 
 pub use aggregates::{aggregate_function, aggregate_functions};
+pub(crate) use rewrite::call;
 pub use rewrite::rewrite_expr;
 
 /// What functions need to know of the session's time.
@@ -109,6 +111,7 @@ pub fn scalar_functions(time: &SessionTime) -> HashMap<String, Arc<ScalarUDF>> {
         array::functions(),
         collection::functions(),
         conditional::functions(),
+        copies::functions(),
         datetime::functions(),
         datetime_unit::functions(),
         encoding::functions(),

@@ -13,11 +13,13 @@
 //! ```
 //! Children come first; ordinals of GROUP BY and ORDER BY are plain numbers and stay so.
 
+use std::ops::ControlFlow;
+
 use datafusion_common::{Result, plan_err};
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, Subscript, UnaryOperator,
-    Value, ValueWithSpan,
+    Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use crate::types::{ColumnType, FlinkType};
@@ -81,6 +83,28 @@ fn rewrite_function(function: &mut Function) {
     if matches!(name.as_deref(), Some("timestampadd" | "timestampdiff")) {
         unit_to_text(function);
     }
+    if name.is_some_and(|name| super::aggregate_function(&name).is_some()) {
+        name_casts(function);
+    }
+}
+
+/// Gives the casts in the arguments of an aggregate a name of their own: DataFusion names results without them, so that
+/// `SUM(i)` and `SUM(CAST(i AS BIGINT))` would be one column.
+fn name_casts(function: &mut Function) {
+    struct Casts;
+    impl VisitorMut for Casts {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Cast { data_type, .. } = expr {
+                let name = text(&data_type.to_string());
+                let inner = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+                *expr = call("cast_result", vec![inner, name]);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(&mut function.args, &mut Casts);
 }
 
 /// The first argument, a bare unit such as `DAY`, as text.
@@ -231,7 +255,7 @@ pub(super) fn text(text: &str) -> Expr {
 }
 
 /// A call of one of our functions.
-pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),

@@ -2,7 +2,7 @@
 //!
 //! An aggregation whose group keys contain `window_start` and `window_end` of a window table function becomes one
 //! operator that assigns windows itself: the window function under it is taken out of the plan, through the filters
-//! and projections in between.
+//! and projections in between. Where that cannot be done, rows keep their window columns and are grouped by those.
 
 use std::sync::Arc;
 
@@ -28,14 +28,18 @@ pub fn lower_aggregate(aggregate: &Aggregate) -> Result<StreamPlan> {
     }
     let own = aggregate.input.schema();
     let windows: Vec<Option<WindowColumn>> = aggregate.group_expr.iter().map(|e| window_column(e, own)).collect();
-    if windows.contains(&Some(WindowColumn::Start)) && windows.contains(&Some(WindowColumn::End)) {
-        return lower_window(aggregate, &windows, schema);
+    let position = |wanted| windows.iter().position(|found| *found == Some(wanted));
+    let window_end = position(WindowColumn::Start).and(position(WindowColumn::End));
+    if window_end.is_some()
+        && let Some(bare) = without_window(lower(&aggregate.input)?)
+    {
+        return lower_window(aggregate, bare, &windows, schema);
     }
     let keys = bind_all(&aggregate.group_expr, own)?;
     let results = schema.fields().iter().skip(keys.len()).cloned();
     let calls = bind_calls(&aggregate.aggr_expr, own, results)?;
     let (input, keys) = with_keys(lower(&aggregate.input)?, &keys)?;
-    Ok(StreamPlan::GroupAggregate(GroupAggregate { input: Box::new(input), keys, calls, schema }))
+    Ok(StreamPlan::GroupAggregate(GroupAggregate { input: Box::new(input), keys, calls, window_end, schema }))
 }
 
 fn window_column(expr: &Expr, schema: &DFSchema) -> Option<WindowColumn> {
@@ -128,7 +132,16 @@ fn lower_grouping_sets(aggregate: &Aggregate, sets: &GroupingSet, schema: Schema
     let calls = bind_calls(&aggregate.aggr_expr, own, results)?;
     let input = StreamPlan::Expand { input: Box::new(input), projections, schema: expanded };
     let keys = (width..=width + distinct.len()).collect();
-    Ok(StreamPlan::GroupAggregate(GroupAggregate { input: Box::new(input), keys, calls, schema }))
+    let window_end = window_end_of_sets(sets, &distinct, own);
+    Ok(StreamPlan::GroupAggregate(GroupAggregate { input: Box::new(input), keys, calls, window_end, schema }))
+}
+
+/// The key that is the end of a window, when window start and end are in every one of the sets.
+fn window_end_of_sets(sets: &GroupingSet, keys: &[Expr], schema: &DFSchema) -> Option<usize> {
+    let position = |wanted| keys.iter().position(|key| window_column(key, schema) == Some(wanted));
+    let (start, end) = (position(WindowColumn::Start)?, position(WindowColumn::End)?);
+    let everywhere = enumerate(sets).iter().all(|set| set.contains(&keys[start]) && set.contains(&keys[end]));
+    everywhere.then_some(end)
 }
 
 /// What remains of a plan when its window function is taken out.
@@ -187,10 +200,13 @@ fn without_window(plan: StreamPlan) -> Option<Unwindowed> {
     }
 }
 
-fn lower_window(aggregate: &Aggregate, windows: &[Option<WindowColumn>], schema: SchemaRef) -> Result<StreamPlan> {
+fn lower_window(
+    aggregate: &Aggregate,
+    bare: Unwindowed,
+    windows: &[Option<WindowColumn>],
+    schema: SchemaRef,
+) -> Result<StreamPlan> {
     let own = aggregate.input.schema();
-    let unsupported = || SqlError::unsupported("this combination of window functions is not supported yet");
-    let bare = without_window(lower(&aggregate.input)?).ok_or_else(unsupported)?;
     let below = bare.plan.schema();
     let remap = |e: &Expression| map_columns(e, &|i| Some(column(&below, (*bare.columns.get(i)?)?)));
     let ordinary: Vec<&Expr> =

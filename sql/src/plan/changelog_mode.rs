@@ -16,8 +16,11 @@ use crate::error::{Result, SqlError, SqlState};
 pub fn is_append_only(plan: &StreamPlan) -> bool {
     match plan {
         StreamPlan::Scan(scan) => scan.source.changes == SourceChanges::Append,
-        StreamPlan::GroupAggregate(aggregate) => aggregate.calls.is_empty() && is_append_only(&aggregate.input),
-        StreamPlan::WindowAggregate(_) => true,
+        StreamPlan::GroupAggregate(aggregate) => {
+            aggregate.window_end.is_some() || aggregate.calls.is_empty() && is_append_only(&aggregate.input)
+        }
+        StreamPlan::WindowAggregate(_) | StreamPlan::ToChangelog { .. } => true,
+        StreamPlan::FromChangelog { .. } => false,
         StreamPlan::Join(join) => {
             matches!(join.kind, JoinKind::Inner | JoinKind::Semi)
                 && is_append_only(&join.left)

@@ -16,10 +16,12 @@ use eddyline_engine::aggregate::AggregateFunction;
 
 use super::aggregate::lower_aggregate;
 use super::attributes;
+use super::changelog_table::{ChangelogTable, Operation};
 use super::dedup::lower_deduplicate;
 use super::nodes::{Unnest, WatermarkAssign, WindowAssign};
 use super::source::TableRelation;
 use super::stream_plan::{Expression, GroupAggregate, Join, JoinKind, Scan, StreamPlan, Watermark, WindowTime};
+use super::watermark_column::with_watermark;
 use crate::error::{Result, SqlError};
 
 /// Lowers a planned, coerced and optimized query.
@@ -29,21 +31,27 @@ pub fn lower(plan: &LogicalPlan) -> Result<StreamPlan> {
         LogicalPlan::Projection(projection) => {
             let input = lower(&projection.input)?;
             let expressions = bind_all(&projection.expr, projection.input.schema())?;
+            let (input, expressions) = with_watermark(input, expressions)?;
             Ok(StreamPlan::Project { input: Box::new(input), expressions, schema: output_schema(plan) })
         }
         LogicalPlan::Filter(filter) => {
             if let Some(deduplicate) = lower_deduplicate(filter)? {
                 return Ok(deduplicate);
             }
-            let input = Box::new(lower(&filter.input)?);
-            Ok(StreamPlan::Filter { input, predicate: bind(&filter.predicate, filter.input.schema())? })
+            lower_filter(lower(&filter.input)?, bind(&filter.predicate, filter.input.schema())?)
         }
         LogicalPlan::Aggregate(aggregate) => lower_aggregate(aggregate),
         LogicalPlan::Distinct(Distinct::All(input)) => {
             let input = lower(input)?;
             let keys = (0..input.schema().fields().len()).collect();
             let schema = input.schema();
-            Ok(StreamPlan::GroupAggregate(GroupAggregate { input: Box::new(input), keys, calls: Vec::new(), schema }))
+            Ok(StreamPlan::GroupAggregate(GroupAggregate {
+                input: Box::new(input),
+                keys,
+                calls: Vec::new(),
+                window_end: None,
+                schema,
+            }))
         }
         LogicalPlan::TableScan(scan) => lower_scan(scan),
         LogicalPlan::Extension(extension) => lower_extension(extension),
@@ -68,6 +76,19 @@ pub fn lower(plan: &LogicalPlan) -> Result<StreamPlan> {
         LogicalPlan::Window(_) => Err(SqlError::unsupported("OVER windows are not supported yet")),
         other => Err(SqlError::unsupported(format!("this query needs '{}', which is not supported yet", kind(other)))),
     }
+}
+
+fn lower_filter(input: StreamPlan, predicate: Expression) -> Result<StreamPlan> {
+    let schema = input.schema();
+    let (input, mut predicates) = with_watermark(input, vec![predicate])?;
+    let Some(predicate) = predicates.pop() else { return Ok(input) };
+    let appended = input.schema().fields().len() > schema.fields().len();
+    let filter = StreamPlan::Filter { input: Box::new(input), predicate };
+    if !appended {
+        return Ok(filter);
+    }
+    let expressions = (0..schema.fields().len()).map(|i| column(&schema, i)).collect();
+    Ok(StreamPlan::Project { input: Box::new(filter), expressions, schema })
 }
 
 fn kind(plan: &LogicalPlan) -> String {
@@ -145,6 +166,13 @@ fn lower_extension(extension: &Extension) -> Result<StreamPlan> {
             outer: unnest.outer,
             ordinality: unnest.ordinality,
             schema,
+        });
+    }
+    if let Some(table) = node.as_any().downcast_ref::<ChangelogTable>() {
+        let input = Box::new(lower(&table.input)?);
+        return Ok(match table.operation {
+            Operation::Append => StreamPlan::ToChangelog { input, schema },
+            Operation::Column(operation) => StreamPlan::FromChangelog { input, operation, schema },
         });
     }
     if let Some(window) = node.as_any().downcast_ref::<WindowAssign>() {
@@ -249,10 +277,11 @@ fn lower_join(join: &LogicalJoin, schema: SchemaRef) -> Result<StreamPlan> {
     };
     let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = join.on.iter().cloned().unzip();
     let (left_width, right_width) = (join.left.schema().fields().len(), join.right.schema().fields().len());
+    let (left_keys, right_keys, filter) = not_in(join, left_keys, right_keys);
     let (left, left_on) = with_keys(lower(&join.left)?, &bind_all(&left_keys, join.left.schema())?)?;
     let (right, right_on) = with_keys(lower(&join.right)?, &bind_all(&right_keys, join.right.schema())?)?;
     let both = join.left.schema().join(join.right.schema())?;
-    let condition = join.filter.as_ref().map(|f| bind(f, &both)).transpose()?;
+    let condition = filter.as_ref().map(|f| bind(f, &both)).transpose()?;
     let added_left = left.schema().fields().len() - left_width;
     let added_right = right.schema().fields().len() - right_width;
     // Computed keys stand behind the left columns, so that the condition's right columns move by their number.
@@ -292,6 +321,18 @@ fn lower_join(join: &LogicalJoin, schema: SchemaRef) -> Result<StreamPlan> {
     }
     let expressions = (0..schema.fields().len()).map(|i| column(&joined_columns, shift(i))).collect();
     Ok(StreamPlan::Project { input: Box::new(joined), expressions, schema })
+}
+
+/// `x NOT IN (SELECT y …)` keeps a row only when x is neither equal to any y nor NULL beside one, nor any y NULL: then
+/// the join has no keys, and that for its condition.
+fn not_in(join: &LogicalJoin, left: Vec<Expr>, right: Vec<Expr>) -> (Vec<Expr>, Vec<Expr>, Option<Expr>) {
+    match (left.as_slice(), right.as_slice(), &join.filter) {
+        ([x], [y], None) if join.null_aware => {
+            let possibly_equal = x.clone().eq(y.clone()).or(x.clone().is_null()).or(y.clone().is_null());
+            (Vec::new(), Vec::new(), Some(possibly_equal))
+        }
+        _ => (left, right, join.filter.clone()),
+    }
 }
 
 /// Makes sure that `keys` are columns: those that are computed are appended to the input.

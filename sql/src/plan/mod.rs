@@ -10,15 +10,19 @@
 mod aggregate;
 mod attributes;
 mod changelog_mode;
+mod changelog_table;
 mod context;
 mod dedup;
+mod legacy_window;
 mod lower;
 mod nodes;
 mod optimize;
 mod prepare;
 mod relation;
+mod set_operation;
 mod source;
 mod stream_plan;
+mod watermark_column;
 
 pub use attributes::{TimeAttribute, time_attribute};
 pub use changelog_mode::{SinkRequirements, input_needs_before, is_append_only, sink_needs_before, upsert_key};

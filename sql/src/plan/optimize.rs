@@ -15,6 +15,7 @@ use datafusion_optimizer::eliminate_filter::EliminateFilter;
 use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
@@ -23,17 +24,22 @@ use crate::functions::Functions;
 
 /// Types `plan` by Flink's rules and simplifies it.
 pub fn optimize(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
+    let plan = super::set_operation::count_rows(plan, functions)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, &ConfigOptions::default())?;
     let plan = crate::coercion::coerce(plan, functions)?;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateCrossJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(OptimizeProjections::new()),
     ];
-    let context = OptimizerContext::new().with_skip_failing_rules(false);
+    let mut options = ConfigOptions::default();
+    options.optimizer.skip_failed_rules = false;
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let context = OptimizerContext::new_with_config_options(Arc::new(options));
     Ok(Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})?)
 }

@@ -15,6 +15,7 @@ use sqlparser::ast::{
     TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
+use super::legacy_window::rewrite_legacy_window;
 use crate::error::{Result, SqlError};
 
 /// Applies all rewrites to `query` and everything inside it.
@@ -79,6 +80,7 @@ fn prepare_select(select: &mut Select) {
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
     }
+    rewrite_legacy_window(select);
     let tables = std::mem::take(&mut select.from);
     for table in tables {
         let lateral = is_lateral(&table.relation);

@@ -10,10 +10,12 @@ use datafusion_common::{Column, DFSchema, Result, TableReference, plan_err};
 use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use sqlparser::ast::{
-    Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, TableAlias, TableFactor, TableWithJoins,
+    Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, TableAlias, TableFactor,
+    TableWithJoins,
 };
 
 use super::attributes;
+use super::changelog_table::ChangelogTable;
 use super::context::Tables;
 use super::lower::bind;
 use super::nodes::{Unnest, WindowAssign};
@@ -146,9 +148,10 @@ fn plan_function(name: &str, args: Vec<FunctionArg>, context: &mut dyn RelationP
         "TUMBLE" => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
         "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
         "CUMULATE" => &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
+        "TO_CHANGELOG" | "FROM_CHANGELOG" => return plan_changelog(&function, args, context),
         _ => {
             return Err(SqlError::unsupported(format!("table function '{name}' is not supported yet"))
-                .with_hint("supported table functions: TUMBLE, HOP, CUMULATE")
+                .with_hint("supported table functions: TUMBLE, HOP, CUMULATE, TO_CHANGELOG, FROM_CHANGELOG")
                 .into());
         }
     };
@@ -167,6 +170,28 @@ fn plan_function(name: &str, args: Vec<FunctionArg>, context: &mut dyn RelationP
     };
     check_window(&kind)?;
     Ok(WindowAssign::try_new(input, time, kind, offset)?.into_plan())
+}
+
+/// `TO_CHANGELOG(input => TABLE t [, op => DESCRIPTOR(c)])` and its inverse.
+fn plan_changelog(
+    function: &str,
+    args: Vec<FunctionArg>,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlan> {
+    let mut arguments = Arguments::new(function, args, &["INPUT", "OP"])?;
+    let input = plan_table_argument(arguments.take(function, "INPUT")?, context)?;
+    let operation = match arguments.0.remove("OP") {
+        Some(descriptor) => descriptor_name(&descriptor)?.value,
+        None => "op".to_string(),
+    };
+    if let Some(name) = arguments.0.keys().next() {
+        return Err(SqlError::unsupported(format!("the argument {name} of {function} is not supported yet")).into());
+    }
+    let node = match function {
+        "TO_CHANGELOG" => ChangelogTable::to_changelog(input, &operation)?,
+        _ => ChangelogTable::from_changelog(input, &operation)?,
+    };
+    Ok(node.into_plan())
 }
 
 fn check_window(kind: &WindowKind) -> Result<()> {
@@ -231,18 +256,23 @@ fn table_factor(name: Vec<sqlparser::ast::Ident>) -> TableFactor {
     }
 }
 
-/// `DESCRIPTOR(c)`: a time attribute of the table.
-fn plan_descriptor(descriptor: &Ast, input: &LogicalPlan) -> Result<Expr> {
-    let name = match descriptor {
+/// The column of `DESCRIPTOR(c)`.
+fn descriptor_name(descriptor: &Ast) -> Result<Ident> {
+    match descriptor {
         Ast::Function(call) => match &call.args {
             FunctionArguments::List(list) => match list.args.first() {
-                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Ast::Identifier(name)))) => name.clone(),
-                _ => return plan_err!("DESCRIPTOR takes a column name"),
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Ast::Identifier(name)))) => Ok(name.clone()),
+                _ => plan_err!("DESCRIPTOR takes a column name"),
             },
-            _ => return plan_err!("DESCRIPTOR takes a column name"),
+            _ => plan_err!("DESCRIPTOR takes a column name"),
         },
-        other => return plan_err!("a window function takes DESCRIPTOR(column) as its second argument, not '{other}'"),
-    };
+        other => plan_err!("this argument takes DESCRIPTOR(column), not '{other}'"),
+    }
+}
+
+/// `DESCRIPTOR(c)`: a time attribute of the table.
+fn plan_descriptor(descriptor: &Ast, input: &LogicalPlan) -> Result<Expr> {
+    let name = descriptor_name(descriptor)?;
     let names: Vec<&str> = input.schema().fields().iter().map(|f| f.name().as_str()).collect();
     let Some(index) = names.iter().position(|n| *n == name.value) else {
         return Err(SqlError::unknown_column(&name.value, names).at(name.span.start).into());

@@ -54,6 +54,9 @@ pub struct GroupAggregate {
     pub keys: Vec<usize>,
     /// Aggregates over the input.
     pub calls: Vec<AggregateCall>,
+    /// Which of the keys is the end of a window that the rows bring along: then there is one result per group, when
+    /// the window closes.
+    pub window_end: Option<usize>,
     /// Keys, then results.
     pub schema: SchemaRef,
 }
@@ -170,6 +173,29 @@ pub enum StreamPlan {
         /// Output columns.
         schema: SchemaRef,
     },
+    /// Appends the current watermark.
+    CurrentWatermark {
+        /// Input.
+        input: Box<StreamPlan>,
+        /// Input columns, the watermark.
+        schema: SchemaRef,
+    },
+    /// Makes every change a row.
+    ToChangelog {
+        /// Input.
+        input: Box<StreamPlan>,
+        /// The operation, input columns.
+        schema: SchemaRef,
+    },
+    /// Makes every row the change that it names.
+    FromChangelog {
+        /// Input.
+        input: Box<StreamPlan>,
+        /// Input column with the operation.
+        operation: usize,
+        /// The other input columns.
+        schema: SchemaRef,
+    },
     /// The window table function itself.
     WindowAssign {
         /// Input.
@@ -219,6 +245,9 @@ impl StreamPlan {
             StreamPlan::Project { schema, .. }
             | StreamPlan::Unnest { schema, .. }
             | StreamPlan::Expand { schema, .. }
+            | StreamPlan::CurrentWatermark { schema, .. }
+            | StreamPlan::ToChangelog { schema, .. }
+            | StreamPlan::FromChangelog { schema, .. }
             | StreamPlan::WindowAssign { schema, .. }
             | StreamPlan::GroupAggregate(GroupAggregate { schema, .. })
             | StreamPlan::WindowAggregate(WindowAggregate { schema, .. })
@@ -235,6 +264,9 @@ impl StreamPlan {
             | StreamPlan::Filter { input, .. }
             | StreamPlan::Unnest { input, .. }
             | StreamPlan::Expand { input, .. }
+            | StreamPlan::CurrentWatermark { input, .. }
+            | StreamPlan::ToChangelog { input, .. }
+            | StreamPlan::FromChangelog { input, .. }
             | StreamPlan::WindowAssign { input, .. }
             | StreamPlan::Deduplicate { input, .. }
             | StreamPlan::GroupAggregate(GroupAggregate { input, .. })
@@ -289,8 +321,15 @@ impl StreamPlan {
             }
             StreamPlan::Expand { projections, .. } => format!("Expand(sets=[{}])", projections.len()),
             StreamPlan::WindowAssign { kind, .. } => format!("WindowTableFunction(window=[{}])", describe_window(kind)),
+            StreamPlan::CurrentWatermark { .. } => "Calc(select=[*, CURRENT_WATERMARK])".to_string(),
+            StreamPlan::ToChangelog { .. } => "ToChangelog".to_string(),
+            StreamPlan::FromChangelog { .. } => "FromChangelog".to_string(),
             StreamPlan::GroupAggregate(a) => {
                 let keys = a.input.names(&a.keys);
+                if a.window_end.is_some() {
+                    let select = select_aggregates(&keys, &a.calls);
+                    return format!("WindowAggregate(groupBy=[{keys}], window=[attached], select=[{select}])");
+                }
                 format!("GroupAggregate(groupBy=[{keys}], select=[{}])", select_aggregates(&keys, &a.calls))
             }
             StreamPlan::WindowAggregate(a) => {

@@ -9,7 +9,9 @@ use arrow::datatypes::Fields;
 use super::*;
 use crate::changelog::ChangelogBatch;
 use crate::operator::{Operator, Output};
-use crate::operators::{ChangelogNormalize, Filter, NotNullEnforcer, Union, Unnest};
+use crate::operators::{
+    ChangelogNormalize, CurrentWatermark, Filter, FromChangelog, NotNullEnforcer, ToChangelog, Union, Unnest,
+};
 use crate::testing::script::check;
 use crate::time::ProcessingTime;
 
@@ -92,7 +94,7 @@ fn outer_unnest_keeps_rows_without_elements() -> Result<()> {
 }
 
 #[test]
-fn rows_in_an_array_become_columns() -> Result<()> {
+fn rows_in_an_array_become_columns_and_null_rows_are_skipped() -> Result<()> {
     let fields = Fields::from(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8, true)]);
     let parts: Vec<ArrayRef> =
         vec![Arc::new(Int32Array::from(vec![1, 2, 3])), Arc::new(StringArray::from(vec![Some("x"), None, Some("z")]))];
@@ -109,10 +111,47 @@ fn rows_in_an_array_become_columns() -> Result<()> {
     let batches = out.into_batches();
     assert_eq!(
         batches[0].column(1).as_primitive::<arrow::datatypes::Int32Type>().iter().collect::<Vec<_>>(),
-        [Some(1), Some(2), None]
+        [Some(1), Some(2)]
     );
-    assert_eq!(batches[0].column(2).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), None, None]);
+    assert_eq!(batches[0].column(2).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), None]);
     Ok(())
+}
+
+#[test]
+fn the_current_watermark_is_a_column() -> Result<()> {
+    let input = only(&["n"]);
+    let make = || -> Result<Box<dyn Operator>> { Ok(Box::new(CurrentWatermark::new(only(&["n", "ts"])))) };
+    check(
+        std::slice::from_ref(&input),
+        None,
+        &make,
+        "+I 1; -D 2
+         = +I 1 NULL
+         = -D 2 NULL
+         watermark 5s
+         +I 3
+         = +I 3 5s",
+    )
+}
+
+#[test]
+fn changes_become_rows_and_rows_become_changes() -> Result<()> {
+    let input = only(&["n"]);
+    let to = || -> Result<Box<dyn Operator>> { Ok(Box::new(ToChangelog::new(only(&["k", "n"])))) };
+    let script = "+I 1; -U 1; +U 2; -D 2
+         = +I INSERT 1
+         = +I UPDATE_BEFORE 1
+         = +I UPDATE_AFTER 2
+         = +I DELETE 2";
+    check(std::slice::from_ref(&input), None, &to, script)?;
+    let input = only(&["n", "k"]);
+    let from = || -> Result<Box<dyn Operator>> { Ok(Box::new(FromChangelog::new(1, only(&["n"])))) };
+    let script = "+I 1 INSERT; +I 1 UPDATE_BEFORE; +I 2 UPDATE_AFTER; +I 5 NULL; +I 6 other; +I 2 DELETE
+         = +I 1
+         = -U 1
+         = +U 2
+         = -D 2";
+    check(std::slice::from_ref(&input), None, &from, script)
 }
 
 #[test]

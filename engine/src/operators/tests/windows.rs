@@ -2,7 +2,9 @@
 
 use super::{AggregateFunction as F, *};
 use crate::operator::Operator;
-use crate::operators::{TimeAttribute, WindowAggregate, WindowAggregateSpec, WindowAssign};
+use crate::operators::{
+    GroupAggregateSpec, TimeAttribute, WindowAggregate, WindowAggregateSpec, WindowAssign, WindowGroup,
+};
 use crate::testing::script::check;
 use crate::window::{WindowKind, WindowSpec, Zone};
 
@@ -49,6 +51,40 @@ fn tumbling_windows_emit_at_their_end_and_drop_late_rows() -> Result<()> {
          watermark max
          = +I b 1 3 10s 20s 19999ms
          = +I a 1 4 10s 20s 19999ms",
+    )
+}
+
+#[test]
+fn rows_that_bring_their_window_are_grouped_until_it_ends() -> Result<()> {
+    let input = only(&["k", "n", "ts"]);
+    let fields = key_fields(&input, &["k", "ts"]);
+    let calls = vec![call(&input, F::Sum, &["n"], true)?];
+    let make = || -> Result<Box<dyn Operator>> {
+        let spec = GroupAggregateSpec {
+            input: input.clone(),
+            keys: columns(&input, &["k", "ts"]),
+            key_fields: fields.clone(),
+            calls: calls.clone(),
+            schema: output(&fields, &calls, &[]),
+            update_before: true,
+            input_retracts: true,
+        };
+        Ok(Box::new(WindowGroup::new(spec, 1)?))
+    };
+    check(
+        std::slice::from_ref(&input),
+        Some(&[0, 2]),
+        &make,
+        "+I a 1 20s; +I a 2 10s; +I b 3 10s; +I a 4 10s; +I c 9 10s
+         watermark 9998ms
+         -D c 9 10s
+         watermark 9999ms
+         = +I a 10s 6
+         = +I b 10s 3
+         +I a 8 10s; +I a 1 20s
+         late 1
+         watermark max
+         = +I a 20s 2",
     )
 }
 

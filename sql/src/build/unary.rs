@@ -1,0 +1,108 @@
+//! Operators with one input that hold no keys, and groups per attached window.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_engine::dataflow::{OperatorFactory, Subtask};
+use eddyline_engine::operator::Operator;
+use eddyline_engine::operators::{
+    CurrentWatermark, FromChangelog, GroupAggregateSpec, ToChangelog, WindowAssign, WindowGroup,
+};
+use eddyline_engine::window::{WindowKind, WindowSpec};
+
+use super::{Builder, Stream};
+use crate::error::{Result, SqlError};
+use crate::plan::{StreamPlan, WindowTime};
+use crate::zone::SessionZone;
+
+impl Builder {
+    pub(super) fn build_current_watermark(
+        &mut self,
+        input: &Stream,
+        schema: &SchemaRef,
+        plan: &StreamPlan,
+    ) -> Result<Stream> {
+        let schema = Arc::clone(schema);
+        let factory: OperatorFactory =
+            Arc::new(move |_| Ok(Box::new(CurrentWatermark::new(Arc::clone(&schema))) as Box<dyn Operator>));
+        let result = self.chain(input, "current-watermark".into(), plan.describe(), plan, factory);
+        Ok(Stream { spread_by: input.spread_by.clone(), ..result })
+    }
+
+    pub(super) fn build_to_changelog(&mut self, input: &Stream, schema: &SchemaRef, plan: &StreamPlan) -> Stream {
+        let schema = Arc::clone(schema);
+        let factory: OperatorFactory =
+            Arc::new(move |_| Ok(Box::new(ToChangelog::new(Arc::clone(&schema))) as Box<dyn Operator>));
+        self.chain(input, "to-changelog".into(), plan.describe(), plan, factory)
+    }
+
+    pub(super) fn build_from_changelog(
+        &mut self,
+        input: &Stream,
+        operation: usize,
+        schema: &SchemaRef,
+        plan: &StreamPlan,
+    ) -> Stream {
+        let schema = Arc::clone(schema);
+        let factory: OperatorFactory =
+            Arc::new(move |_| Ok(Box::new(FromChangelog::new(operation, Arc::clone(&schema))) as Box<dyn Operator>));
+        self.chain(input, "from-changelog".into(), plan.describe(), plan, factory)
+    }
+
+    pub(super) fn build_window_assign(
+        &mut self,
+        input: &Stream,
+        time: WindowTime,
+        (kind, offset): (WindowKind, i64),
+        plan: &StreamPlan,
+    ) -> Result<Stream> {
+        let WindowTime::Event(column) = time else {
+            return Err(SqlError::unsupported(
+                "a window function on processing time must be aggregated by window_start and window_end",
+            ));
+        };
+        let (spec, schema) = (WindowSpec { kind, offset }, plan.schema());
+        let zone = self.window_zone(&schema, column);
+        let factory: OperatorFactory = Arc::new(move |_| {
+            let assign = WindowAssign::new(spec, column, Arc::clone(&schema));
+            Ok(match zone {
+                Some(zone) => Box::new(assign.in_zone(Arc::new(SessionZone(zone)))) as Box<dyn Operator>,
+                None => Box::new(assign),
+            })
+        });
+        Ok(self.chain(input, "window-assign".into(), plan.describe(), plan, factory))
+    }
+
+    /// Makes groups that end with the window that their rows bring along.
+    pub(super) fn window_group(
+        &self,
+        spec: GroupAggregateSpec,
+        window_end: usize,
+        input: &StreamPlan,
+    ) -> Result<OperatorFactory> {
+        WindowGroup::new(spec.clone(), window_end)?;
+        let zone = windows_are_zoned(input).then_some(self.zone);
+        Ok(Arc::new(move |_: Subtask| {
+            let group = WindowGroup::new(spec.clone(), window_end)?;
+            Ok(match zone {
+                Some(zone) => Box::new(group.in_zone(Arc::new(SessionZone(zone)))) as Box<dyn Operator>,
+                None => Box::new(group),
+            })
+        }))
+    }
+}
+
+/// True when the windows that rows of `plan` bring along were laid out on a wall clock.
+fn windows_are_zoned(plan: &StreamPlan) -> bool {
+    let zoned = |input: &StreamPlan, time: WindowTime| match time {
+        WindowTime::Event(column) => {
+            matches!(input.schema().field(column).data_type(), DataType::Timestamp(_, Some(_)))
+        }
+        WindowTime::Processing => true,
+    };
+    match plan {
+        StreamPlan::WindowAssign { input, time, .. } => zoned(input, *time),
+        StreamPlan::WindowAggregate(aggregate) => zoned(&aggregate.input, aggregate.time),
+        other => other.inputs().into_iter().any(windows_are_zoned),
+    }
+}
