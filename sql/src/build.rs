@@ -213,15 +213,11 @@ impl Builder {
             }
             StreamPlan::CurrentWatermark { input, schema } => {
                 let stream = self.build(input, below)?;
-                self.build_current_watermark(&stream, schema, plan)
+                Ok(self.build_current_watermark(&stream, schema, plan))
             }
-            StreamPlan::ToChangelog { input, schema } => {
+            StreamPlan::ToChangelog { input, schema } | StreamPlan::FromChangelog { input, schema, .. } => {
                 let stream = self.build(input, below)?;
-                Ok(self.build_to_changelog(&stream, schema, plan))
-            }
-            StreamPlan::FromChangelog { input, operation, schema } => {
-                let stream = self.build(input, below)?;
-                Ok(self.build_from_changelog(&stream, *operation, schema, plan))
+                Ok(self.build_changelog_table(&stream, schema, plan))
             }
             StreamPlan::GroupAggregate(aggregate) => self.build_group(aggregate, plan, needs_before),
             StreamPlan::WindowAggregate(aggregate) => self.build_window(aggregate, plan),

@@ -16,37 +16,28 @@ use crate::plan::{StreamPlan, WindowTime};
 use crate::zone::SessionZone;
 
 impl Builder {
-    pub(super) fn build_current_watermark(
-        &mut self,
-        input: &Stream,
-        schema: &SchemaRef,
-        plan: &StreamPlan,
-    ) -> Result<Stream> {
+    pub(super) fn build_current_watermark(&mut self, input: &Stream, schema: &SchemaRef, plan: &StreamPlan) -> Stream {
         let schema = Arc::clone(schema);
         let factory: OperatorFactory =
             Arc::new(move |_| Ok(Box::new(CurrentWatermark::new(Arc::clone(&schema))) as Box<dyn Operator>));
         let result = self.chain(input, "current-watermark".into(), plan.describe(), plan, factory);
-        Ok(Stream { spread_by: input.spread_by.clone(), ..result })
+        Stream { spread_by: input.spread_by.clone(), ..result }
     }
 
-    pub(super) fn build_to_changelog(&mut self, input: &Stream, schema: &SchemaRef, plan: &StreamPlan) -> Stream {
+    /// `FROM_CHANGELOG` where `plan` names a column with the operation, else `TO_CHANGELOG`.
+    pub(super) fn build_changelog_table(&mut self, input: &Stream, schema: &SchemaRef, plan: &StreamPlan) -> Stream {
+        let operation = match plan {
+            StreamPlan::FromChangelog { operation, .. } => Some(*operation),
+            _ => None,
+        };
         let schema = Arc::clone(schema);
-        let factory: OperatorFactory =
-            Arc::new(move |_| Ok(Box::new(ToChangelog::new(Arc::clone(&schema))) as Box<dyn Operator>));
-        self.chain(input, "to-changelog".into(), plan.describe(), plan, factory)
-    }
-
-    pub(super) fn build_from_changelog(
-        &mut self,
-        input: &Stream,
-        operation: usize,
-        schema: &SchemaRef,
-        plan: &StreamPlan,
-    ) -> Stream {
-        let schema = Arc::clone(schema);
-        let factory: OperatorFactory =
-            Arc::new(move |_| Ok(Box::new(FromChangelog::new(operation, Arc::clone(&schema))) as Box<dyn Operator>));
-        self.chain(input, "from-changelog".into(), plan.describe(), plan, factory)
+        let factory: OperatorFactory = Arc::new(move |_| {
+            Ok(match operation {
+                Some(operation) => Box::new(FromChangelog::new(operation, Arc::clone(&schema))) as Box<dyn Operator>,
+                None => Box::new(ToChangelog::new(Arc::clone(&schema))),
+            })
+        });
+        self.chain(input, "changelog-table".into(), plan.describe(), plan, factory)
     }
 
     pub(super) fn build_window_assign(

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use datafusion_common::{DFSchema, JoinType, NullEquality};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, JoinType, NullEquality, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{Distinct, Join as LogicalJoin, TableScan, Values};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, Extension, LogicalPlan};
 use datafusion_physical_expr::create_physical_expr;
-use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::expressions::{Column, Literal};
 use eddyline_engine::aggregate::AggregateFunction;
 
 use super::aggregate::lower_aggregate;
@@ -280,6 +280,7 @@ fn lower_join(join: &LogicalJoin, schema: SchemaRef) -> Result<StreamPlan> {
     let (left_keys, right_keys, filter) = not_in(join, left_keys, right_keys);
     let (left, left_on) = with_keys(lower(&join.left)?, &bind_all(&left_keys, join.left.schema())?)?;
     let (right, right_on) = with_keys(lower(&join.right)?, &bind_all(&right_keys, join.right.schema())?)?;
+    let (left, right) = (with_some_column(left), with_some_column(right));
     let both = join.left.schema().join(join.right.schema())?;
     let condition = filter.as_ref().map(|f| bind(f, &both)).transpose()?;
     let added_left = left.schema().fields().len() - left_width;
@@ -333,6 +334,16 @@ fn not_in(join: &LogicalJoin, left: Vec<Expr>, right: Vec<Expr>) -> (Vec<Expr>, 
         }
         _ => (left, right, join.filter.clone()),
     }
+}
+
+/// A join remembers rows by their columns, so it needs at least one of each side.
+fn with_some_column(input: StreamPlan) -> StreamPlan {
+    if !input.schema().fields().is_empty() {
+        return input;
+    }
+    let one = ScalarValue::Boolean(Some(true));
+    let schema = Arc::new(Schema::new(vec![Field::new("$exists", one.data_type(), false)]));
+    StreamPlan::Project { input: Box::new(input), expressions: vec![Arc::new(Literal::new(one))], schema }
 }
 
 /// Makes sure that `keys` are columns: those that are computed are appended to the input.
