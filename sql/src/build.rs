@@ -245,12 +245,8 @@ impl Builder {
     }
 
     fn build_scan(&mut self, scan: &Scan) -> Result<Stream> {
-        let columns: Vec<&str> = scan.read_schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let key = format!(
-            "{} {columns:?} {:p}",
-            StreamPlan::Scan(Box::new(scan.clone())).describe(),
-            Arc::as_ptr(&scan.schema)
-        );
+        let project = scan.project.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
+        let key = format!("{} {} {project:?}", scan.identity, StreamPlan::Scan(Box::new(scan.clone())).describe());
         if let Some(stream) = self.scans.get(&key) {
             return Ok(stream.clone());
         }

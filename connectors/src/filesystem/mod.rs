@@ -65,6 +65,10 @@ impl ConnectorFactory for FilesystemConnector {
         ]
     }
 
+    fn reads_any_columns(&self, table: &TableDescription) -> bool {
+        crate::format::reads_any_columns(&table.options)
+    }
+
     fn source(&self, table: &TableDescription) -> Result<TableSource> {
         let checked = Checked::new(self, table)?;
         // Unsupported types show here and not only when the job starts.

@@ -49,6 +49,12 @@ pub trait Decoder: Send {
     fn skipped(&self) -> u64;
 }
 
+/// True when the format of the values finds fields by name, so that columns may be left out of the schema of a decoder.
+pub fn reads_any_columns(options: &std::collections::BTreeMap<String, String>) -> bool {
+    let value = options.get("format").or_else(|| options.get("value.format"));
+    value.is_some_and(|format| format == "json") && !options.contains_key("key.format")
+}
+
 /// Turns rows into messages.
 pub trait Encoder: Send {
     /// Appends one message per row to `out`, in order. The batch has the schema the encoder was made for. Formats that

@@ -35,6 +35,10 @@ impl ConnectorFactory for KafkaConnector {
         metadata::offered()
     }
 
+    fn reads_any_columns(&self, table: &TableDescription) -> bool {
+        crate::format::reads_any_columns(&table.options)
+    }
+
     fn source(&self, table: &TableDescription) -> Result<TableSource> {
         let options = Options::check(KAFKA, &table.options, specs())?;
         let parsed = SourceOptions::parse(&options, &table.name)?;

@@ -148,8 +148,15 @@ fn lower_scan(scan: &TableScan) -> Result<StreamPlan> {
         Some(projection.iter().map(|i| column(&read_schema, *i)).collect())
     };
     let schema = clean(scan.projected_schema.as_arrow());
-    let name = table.qualified_name();
-    let bare = Scan { table: name, source, read_schema, project, watermark: None, schema };
+    let bare = Scan {
+        table: table.qualified_name(),
+        identity: table.identity(),
+        source,
+        read_schema,
+        project,
+        watermark: None,
+        schema,
+    };
     Ok(StreamPlan::Scan(Box::new(bare)))
 }
 

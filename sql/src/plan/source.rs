@@ -40,6 +40,11 @@ impl TableRelation {
         format!("default_catalog, default_database, {}", self.name)
     }
 
+    /// What is read, in full: two scans of the same identity can be one.
+    pub fn identity(&self) -> String {
+        format!("{} {:?}", self.name, self.description.options)
+    }
+
     /// The source, and the columns it gives: those of `projection` (in its order) when the connector can leave columns
     /// out, else all.
     pub fn open_source(&self, projection: &[usize]) -> Result<(Source, SchemaRef)> {

@@ -33,6 +33,8 @@ pub struct Watermark {
 pub struct Scan {
     /// Qualified name.
     pub table: String,
+    /// Name and options; scans of one identity and the same columns can share a reader.
+    pub identity: String,
     /// The connector, ready.
     pub source: TableSource,
     /// Columns that the connector gives.
