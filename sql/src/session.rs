@@ -337,7 +337,7 @@ impl Session {
         let mut text = String::from("== Optimized Physical Plan ==\n");
         for (sink, plan) in &planned.plans {
             let mode = if plan::is_append_only(plan) { "[I]" } else { "[I,UB,UA,D]" };
-            text.push_str(&format!("Sink(table=[{sink}], changelogMode=[{mode}])\n"));
+            text.push_str(&format!("Sink(table=[{sink}], changelogMode={mode})\n"));
             plan.to_string().lines().for_each(|line| text.push_str(&format!("   {line}\n")));
         }
         text.push_str("\n== Physical Execution Plan ==\n");
