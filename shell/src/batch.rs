@@ -79,7 +79,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut runner = Runner { arguments, interrupt: Interrupt::install()?, jobs: Vec::new() };
     for statement in &statements {
         let outcome = session.execute(statement);
-        session.take_warnings().iter().for_each(|w| eprintln!("WARNING: {w}"));
+        session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
         let outcome = outcome.map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
         runner.take(outcome)?;
         if runner.interrupt.asked() {

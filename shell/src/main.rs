@@ -3,6 +3,14 @@
 //! Everything goes through one door, `eddyline_sql::Session`; this crate only talks to people: it reads the command line,
 //! renders outcomes and errors, shows progress, and turns signals into a stop with a last checkpoint.
 
+/// Prints a line to standard error like `eprintln!`, but goes on when nobody reads it any longer.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod batch;
 mod checkpoints;
 mod cli;
@@ -33,7 +41,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Message(text)) => {
-            eprintln!("{text}");
+            tell!("{text}");
             ExitCode::FAILURE
         }
     }
@@ -49,5 +57,6 @@ fn init_logging(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("EDDYLINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log line that cannot be written is no reason to stop.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false).init();
 }

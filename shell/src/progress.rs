@@ -46,7 +46,7 @@ impl<'a> Progress<'a> {
             for event in job.drain_events() {
                 if let Some(text) = describe(job.name(), &event) {
                     self.clear();
-                    eprintln!("{text}");
+                    tell!("{text}");
                 }
             }
         }
@@ -59,7 +59,7 @@ impl<'a> Progress<'a> {
         for job in self.jobs {
             let status = job.status();
             for text in left_out(status.skipped_messages, status.late_rows) {
-                eprintln!("WARNING: {}: {text}", job.name());
+                tell!("WARNING: {}: {text}", job.name());
             }
         }
     }

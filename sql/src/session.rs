@@ -248,9 +248,9 @@ impl Session {
         let schema = description.sink_schema();
         let qualified = format!("default_catalog.default_database.{name}");
         let tables = self.tables();
-        let query = tables.plan_query(insert.query.as_ref().clone())?;
+        let query = plan::analyze(tables.plan_query(insert.query.as_ref().clone())?, tables.functions())?;
         let matched = match_columns(query, &qualified, &schema, &insert.columns, self.time_zone())?;
-        let plan = plan::lower(&plan::optimize(matched, tables.functions())?)?;
+        let plan = plan::lower(&plan::optimize(matched)?)?;
         let index = |column: &String| schema.fields().iter().position(|f| f.name() == column);
         let primary_key: Vec<usize> = description.primary_key.iter().filter_map(index).collect();
         let requirements = SinkRequirements {

@@ -170,3 +170,13 @@ fn the_first_row_of_a_small_query_comes_within_300_ms() {
     println!("start to end of a small query: {times:?}");
     assert!(times.iter().any(|time| *time <= Duration::from_millis(300)), "{times:?}");
 }
+
+#[test]
+fn literals_of_values_fit_the_columns_of_a_sink() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sql = "CREATE TABLE t (id INT, s STRING) WITH ('connector' = 'print');\n\
+               INSERT INTO t VALUES (1, 'a'), (2, 'b');\nINSERT INTO t SELECT 3, 'c';\n";
+    let done = eddyline_tests::program::run_sql(folder.path(), sql, &[]);
+    assert!(done.success, "{}", done.stderr);
+    assert_eq!(done.stdout, "+I[1, a]\n+I[2, b]\n+I[3, c]\n");
+}

@@ -125,18 +125,18 @@ fn leave(session: &Session) -> Result<(), Failure> {
 fn execute(session: &mut Session, text: &str, interrupt: &Interrupt) {
     let statements = match parse_script(text) {
         Ok(statements) => statements,
-        Err(error) => return eprintln!("{}", error.render(text)),
+        Err(error) => return tell!("{}", error.render(text)),
     };
     for statement in &statements {
         let outcome = session.execute(statement);
-        session.take_warnings().iter().for_each(|w| eprintln!("WARNING: {w}"));
+        session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
         match outcome {
             Ok(outcome) => {
                 if let Err(Failure::Message(text)) = show(outcome, interrupt) {
-                    eprintln!("{text}");
+                    tell!("{text}");
                 }
             }
-            Err(error) => return eprintln!("{}", error.render(text)),
+            Err(error) => return tell!("{}", error.render(text)),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use attributes::{TimeAttribute, time_attribute};
 pub use changelog_mode::{SinkRequirements, input_needs_before, is_append_only, sink_needs_before, upsert_key};
 pub use context::Tables;
 pub use lower::lower;
-pub use optimize::optimize;
+pub use optimize::{analyze, optimize};
 pub use source::{connector, open_sink};
 pub use stream_plan::{
     Expression, GroupAggregate, Join, JoinKind, Scan, StreamPlan, Watermark, WindowAggregate, WindowTime,
@@ -41,5 +41,5 @@ use crate::error::Result;
 /// Plans a query down to the optimized logical plan.
 pub fn plan_query(tables: &std::sync::Arc<Tables>, query: sqlparser::ast::Query) -> Result<LogicalPlan> {
     let plan = tables.plan_query(query)?;
-    optimize(plan, tables.functions())
+    optimize(analyze(plan, tables.functions())?)
 }

@@ -22,11 +22,15 @@ use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use crate::error::Result;
 use crate::functions::Functions;
 
-/// Types `plan` by Flink's rules and simplifies it.
-pub fn optimize(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
+/// Types `plan` by Flink's rules. To be done exactly once: literals are narrowed here.
+pub fn analyze(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
     let plan = super::set_operation::count_rows(plan, functions)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, &ConfigOptions::default())?;
-    let plan = crate::coercion::coerce(plan, functions)?;
+    Ok(crate::coercion::coerce(plan, functions)?)
+}
+
+/// Simplifies a typed plan.
+pub fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
