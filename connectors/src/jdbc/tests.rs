@@ -111,7 +111,8 @@ fn rows_are_flushed_by_number_and_by_interval() {
 fn many_rows_go_in_many_statements_and_one_transaction() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wc.db");
-    let mut sink = open(&wc(&path, &["word"], &[])).unwrap();
+    let each_batch = [("sink.buffer-flush.max-rows", "1000")];
+    let mut sink = open(&wc(&path, &["word"], &each_batch)).unwrap();
     let words: Vec<String> = (0..2_345).map(|n| format!("w{n}")).collect();
     let rows: Vec<(RowKind, &str, i64)> = words.iter().map(|w| (I, w.as_str(), 1)).collect();
     sink.write(&changes(&rows)).unwrap();

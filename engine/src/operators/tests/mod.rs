@@ -7,6 +7,7 @@ mod joins;
 mod rows;
 mod values;
 mod windows;
+mod zones;
 
 use std::sync::Arc;
 
