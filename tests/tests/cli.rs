@@ -180,3 +180,14 @@ fn literals_of_values_fit_the_columns_of_a_sink() {
     assert!(done.success, "{}", done.stderr);
     assert_eq!(done.stdout, "+I[1, a]\n+I[2, b]\n+I[3, c]\n");
 }
+
+#[test]
+fn rows_are_counted_without_reading_a_column() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("in.csv"), "1,a\n2,b\n3,c\n").expect("the input can be written");
+    let sql = "CREATE TABLE t (id INT, s STRING) WITH ('connector' = 'filesystem', 'path' = 'in.csv', 'format' = 'csv');\n\
+               SELECT COUNT(*) AS n FROM t;\n";
+    let done = eddyline_tests::program::run_sql(folder.path(), sql, &["-D", "pipeline.auto-watermark-interval=0ms"]);
+    assert!(done.success, "{}", done.stderr);
+    assert_eq!(done.stdout.lines().last(), Some("{\"op\":\"+U\",\"row\":[3]}"));
+}

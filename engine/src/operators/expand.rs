@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::UInt32Array;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::changelog::ChangelogBatch;
 use crate::error::Result;
 use crate::operator::{Operator, Output};
+use crate::operators::project_batch;
 
 /// Emits each input row once per projection, the results of one row side by side.
 pub struct Expand {
@@ -21,22 +22,13 @@ impl Expand {
     pub fn new(projections: Vec<Vec<Arc<dyn PhysicalExpr>>>, schema: SchemaRef) -> Self {
         Expand { projections, schema }
     }
-
-    fn project(&self, batch: &ChangelogBatch, projection: &[Arc<dyn PhysicalExpr>]) -> Result<ChangelogBatch> {
-        let rows = batch.len();
-        let columns = projection
-            .iter()
-            .map(|expr| Ok(expr.evaluate(batch.rows())?.into_array(rows)?))
-            .collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(batch.with_rows(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?))
-    }
 }
 
 impl Operator for Expand {
     fn on_batch(&mut self, _port: usize, batch: ChangelogBatch, out: &mut Output) -> Result<()> {
         let (rows, sets) = (batch.len() as u32, self.projections.len() as u32);
-        let expanded = self.projections.iter().map(|p| self.project(&batch, p)).collect::<Result<Vec<_>>>()?;
+        let expanded =
+            self.projections.iter().map(|p| project_batch(&batch, p, &self.schema)).collect::<Result<Vec<_>>>()?;
         // Row-major order: consumers that look at rows one by one see all sets of a row before the next row.
         let order: UInt32Array = (0..rows).flat_map(|row| (0..sets).map(move |set| set * rows + row)).collect();
         out.emit(ChangelogBatch::concat(&expanded)?.take(&order)?);

@@ -30,6 +30,7 @@ pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
 pub use join::{Join, JoinSpec, JoinType};
 pub use not_null::NotNullEnforcer;
 pub use project::Project;
+pub(crate) use project::project as project_batch;
 pub use union::Union;
 pub use unnest::Unnest;
 pub use window_aggregate::{TimeAttribute, WindowAggregate, WindowAggregateSpec};

@@ -42,16 +42,24 @@ impl Project {
     }
 }
 
+/// The batch whose columns are `exprs` over `batch`, named by `schema`, with the same kinds.
+pub(crate) fn project(
+    batch: &ChangelogBatch,
+    exprs: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+) -> Result<ChangelogBatch> {
+    let rows = batch.len();
+    let columns = exprs
+        .iter()
+        .map(|e| e.evaluate(batch.rows())?.into_array(rows))
+        .collect::<datafusion_common::Result<Vec<ArrayRef>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(batch.with_rows(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?))
+}
+
 impl Operator for Project {
     fn on_batch(&mut self, _port: usize, batch: ChangelogBatch, out: &mut Output) -> Result<()> {
-        let rows = batch.len();
-        let columns = self
-            .exprs
-            .iter()
-            .map(|e| e.evaluate(batch.rows())?.into_array(rows))
-            .collect::<datafusion_common::Result<Vec<ArrayRef>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        out.emit(batch.with_rows(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?));
+        out.emit(project(&batch, &self.exprs, &self.schema)?);
         Ok(())
     }
 }

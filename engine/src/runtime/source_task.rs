@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, Int64Array, RecordBatch};
+use arrow::array::{Array, Int64Array};
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 use datafusion_physical_expr::PhysicalExpr;
@@ -24,6 +24,7 @@ use crate::checkpoint::CheckpointKind;
 use crate::connector::{Polled, SourceReader, SplitId, SplitPosition};
 use crate::dataflow::{Uid, WatermarkStrategy};
 use crate::error::{Error, Result};
+use crate::operators::project_batch;
 use crate::time::{Epoch, EventTime, Watermark, column_micros, max_micros};
 
 /// Longest wait for rows, and so the longest delay of a barrier in an idle source.
@@ -224,9 +225,7 @@ impl SourceTask {
 
     fn computed(&self, batch: ChangelogBatch) -> Result<ChangelogBatch> {
         let Some(project) = &self.parts.project else { return Ok(batch) };
-        let columns: Result<Vec<_>, _> =
-            project.iter().map(|e| e.evaluate(batch.rows()).and_then(|v| v.into_array(batch.len()))).collect();
-        Ok(batch.with_rows(RecordBatch::try_new(self.parts.schema.clone(), columns?)?))
+        project_batch(&batch, project, &self.parts.schema)
     }
 
     fn figures(&mut self) {

@@ -20,7 +20,7 @@ use super::context::Tables;
 use super::lower::bind;
 use super::nodes::{Unnest, WindowAssign};
 use crate::error::{SqlError, SqlState};
-use eddyline_engine::window::WindowKind;
+use eddyline_engine::window::{WindowKind, WindowSpec};
 
 /// Plans the relations of this module and leaves all others to DataFusion.
 pub struct StreamingRelations {
@@ -168,7 +168,8 @@ fn plan_function(name: &str, args: Vec<FunctionArg>, context: &mut dyn RelationP
         "HOP" => WindowKind::Hop { slide: arguments.micros(&function, "SLIDE", context)?, size },
         _ => WindowKind::Cumulate { step: arguments.micros(&function, "STEP", context)?, size },
     };
-    check_window(&kind)?;
+    let window = WindowSpec { kind, offset };
+    window.validate().map_err(|e| SqlError::new(SqlState::InvalidQuery, e.to_string()))?;
     Ok(WindowAssign::try_new(input, time, kind, offset)?.into_plan())
 }
 
@@ -192,31 +193,6 @@ fn plan_changelog(
         _ => ChangelogTable::from_changelog(input, &operation)?,
     };
     Ok(node.into_plan())
-}
-
-fn check_window(kind: &WindowKind) -> Result<()> {
-    let (part, whole, phrase) = match kind {
-        WindowKind::Tumble { size } => (*size, *size, ""),
-        WindowKind::Hop { slide, size } => {
-            (*slide, *size, "HOP table function based aggregate requires size must be an integral multiple of slide")
-        }
-        WindowKind::Cumulate { step, size } => (
-            *step,
-            *size,
-            "CUMULATE table function based aggregate requires maxSize must be an integral multiple of step",
-        ),
-    };
-    if part <= 0 || whole <= 0 {
-        return plan_err!("the size of a window must be positive");
-    }
-    if whole % part != 0 {
-        return Err(SqlError::new(
-            SqlState::InvalidQuery,
-            format!("{phrase}, but got size {} ms and step {} ms", whole / 1000, part / 1000),
-        )
-        .into());
-    }
-    Ok(())
 }
 
 /// `TABLE t`, which the parser gives as a call of a function `TABLE`, or a subquery.
