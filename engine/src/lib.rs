@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod changelog;
 pub mod checkpoint;
 pub mod connector;
+pub mod crash;
 pub mod dataflow;
 pub mod error;
 pub mod operator;

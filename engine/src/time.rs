@@ -34,7 +34,7 @@ impl Watermark {
 pub struct ProcessingTime(pub i64);
 
 /// The number of a checkpoint of one job: dense, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 impl Epoch {

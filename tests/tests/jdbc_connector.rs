@@ -12,7 +12,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use eddyline_connectors::jdbc::JdbcConnector;
-use eddyline_engine::connector::{ColumnKind, ConnectorFactory, Sink, SinkContext, TableColumn, TableDescription};
+use eddyline_engine::connector::{
+    ColumnKind, ConnectorFactory, Guard, Sink, SinkContext, TableColumn, TableDescription,
+};
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::time::Epoch;
 use eddyline_engine::{ChangelogBatch, Error, RowKind};
@@ -63,7 +65,7 @@ impl<'a> Target<'a> {
 
     fn open(&self) -> Result<Box<dyn Sink>, Error> {
         let subtask = Subtask { index: 0, parallelism: 1 };
-        let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into() };
+        let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into(), guard: Guard::open() };
         JdbcConnector.sink(&self.description)?.factory.open(&context)
     }
 
@@ -407,7 +409,7 @@ fn server_crash_in_mid_write_loses_and_repeats_nothing() {
     let (signal, crash) = std::sync::mpsc::channel();
     let writer = std::thread::spawn(move || {
         let subtask = Subtask { index: 0, parallelism: 1 };
-        let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into() };
+        let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into(), guard: Guard::open() };
         let factory = JdbcConnector.sink(&description).expect("the options are right").factory;
         let mut sink = factory.open(&context).expect("the table fits");
         for (number, batch) in batches.iter().enumerate() {

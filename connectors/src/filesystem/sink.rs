@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use eddyline_engine::changelog::ChangelogBatch;
-use eddyline_engine::connector::{EpochLog, Sink, SinkContext, SinkFactory};
+use eddyline_engine::connector::{Committer, EpochLog, Sink, SinkContext, SinkFactory};
+use eddyline_engine::crash;
 use eddyline_engine::error::{Error, Result};
 use eddyline_engine::time::Epoch;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,10 @@ impl SinkFactory for FileSinkFactory {
             current: None,
             closed: Vec::new(),
         }))
+    }
+
+    fn committer(&self, _context: &SinkContext) -> Result<Option<Box<dyn Committer>>> {
+        Ok(Some(Box::new(FileCommitter)))
     }
 
     fn guarantee(&self) -> &'static str {
@@ -137,33 +142,50 @@ impl Sink for FileSink {
             return Ok(EpochLog::empty());
         }
         sync_folder(&self.directory)?;
+        crash::point("filesystem.part-synced")?;
         let log = PartLog { directory: self.directory.clone(), parts: self.closed.clone() };
         let bytes = serde_json::to_vec(&log).map_err(|error| Error::internal(error.to_string()))?;
         self.closed.clear();
         Ok(EpochLog::new(bytes))
     }
+}
 
-    fn apply(&mut self, epoch: Epoch, log: &EpochLog) -> Result<()> {
-        if log.is_empty() {
-            return Ok(());
-        }
-        let bad = |error| Error::checkpoint(format!("log of the filesystem sink for epoch {}: {error}", epoch.0));
-        let PartLog { directory, parts } = serde_json::from_slice(log.bytes()).map_err(bad)?;
-        for name in &parts {
-            let (from, to) = (hidden(&directory, name), directory.join(name));
-            match fs::rename(&from, &to) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    // Applied before. A reader of the folder may have taken the file away since.
-                    if !to.exists() {
-                        tracing::warn!(file = %to.display(), epoch = epoch.0, "part file is gone");
-                    }
-                }
-                Err(error) => return Err(Error::io(format!("renaming {} to {name}", from.display()), error)),
-            }
-        }
-        sync_folder(&directory)
+/// Renames the parts of an epoch. It needs no marker: a part that has its name already is left alone.
+struct FileCommitter;
+
+impl Committer for FileCommitter {
+    /// Names of parts are unique, so an earlier writer is in nobody's way.
+    fn fence(&mut self, _generation: u64) -> Result<()> {
+        Ok(())
     }
+
+    fn applied_up_to(&mut self) -> Result<Option<Epoch>> {
+        Ok(None)
+    }
+
+    fn apply(&mut self, epoch: Epoch, logs: &[Arc<EpochLog>]) -> Result<()> {
+        logs.iter().try_for_each(|log| publish(epoch, log))
+    }
+}
+
+fn publish(epoch: Epoch, log: &EpochLog) -> Result<()> {
+    let bad = |error| Error::checkpoint(format!("log of the filesystem sink for epoch {}: {error}", epoch.0));
+    let PartLog { directory, parts } = serde_json::from_slice(log.bytes()).map_err(bad)?;
+    for name in &parts {
+        let (from, to) = (hidden(&directory, name), directory.join(name));
+        match fs::rename(&from, &to) {
+            Ok(()) => crash::point("filesystem.part-renamed")?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Applied before. A reader of the folder may have taken the file away since.
+                if !to.exists() {
+                    tracing::warn!(file = %to.display(), epoch = epoch.0, "part file is gone");
+                }
+            }
+            Err(error) => return Err(Error::io(format!("renaming {} to {name}", from.display()), error)),
+        }
+    }
+    sync_folder(&directory)?;
+    crash::point("filesystem.folder-synced")
 }
 
 impl Drop for FileSink {

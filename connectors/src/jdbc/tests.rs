@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBat
 use arrow::array::{TimestampMillisecondArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use eddyline_engine::connector::{
-    ColumnKind, ConnectorFactory, Sink, SinkChanges, SinkContext, TableColumn, TableDescription,
+    ColumnKind, ConnectorFactory, Guard, Sink, SinkChanges, SinkContext, TableColumn, TableDescription,
 };
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::time::Epoch;
@@ -40,7 +40,7 @@ fn wc(path: &Path, key: &[&str], options: &[(&str, &str)]) -> TableDescription {
 
 fn open(table: &TableDescription) -> Result<Box<dyn Sink>> {
     let subtask = Subtask { index: 0, parallelism: 1 };
-    let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into() };
+    let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into(), guard: Guard::open() };
     JdbcConnector.sink(table)?.factory.open(&context)
 }
 

@@ -48,6 +48,11 @@ pub enum Event {
         /// Time now.
         now: ProcessingTime,
     },
+    /// A sink holds so much for its next log that a checkpoint should not wait for the interval.
+    CheckpointWanted {
+        /// Time now.
+        now: ProcessingTime,
+    },
     /// A task's part of the epoch (state files, splits, logs) is durable.
     Acknowledged {
         /// Which epoch.
@@ -78,12 +83,12 @@ pub enum Event {
         /// Time now.
         now: ProcessingTime,
     },
-    /// A sink task has made the epoch visible in its target.
+    /// A sink has made the epoch visible in its target.
     Applied {
         /// Which epoch.
         epoch: Epoch,
-        /// Number of the sink's task.
-        task: usize,
+        /// Number of the sink, below the number given to [`Coordinator::new`].
+        sink: usize,
     },
 }
 
@@ -135,13 +140,15 @@ pub enum Command {
 pub struct Coordinator {
     config: CheckpointConfig,
     tasks: usize,
-    sinks: BTreeSet<usize>,
+    sinks: usize,
 
     next_epoch: Epoch,
     clock: MonotoneClock,
     in_flight: Option<InFlight>,
     unapplied: VecDeque<Unapplied>,
     savepoint_wanted: bool,
+    /// True when a checkpoint shall not wait for the interval.
+    hurry: bool,
     /// What the last manifest is written as, once an end is wanted.
     ending: Option<CheckpointKind>,
     /// When the newest epoch began, and when it was decided or given up.
@@ -188,17 +195,10 @@ impl MonotoneClock {
 }
 
 impl Coordinator {
-    /// A coordinator of `tasks` tasks, numbered from 0, all of which acknowledge every epoch; those in `sinks` must
-    /// also apply it. The first epoch will be `first_epoch`, one interval after `now`.
-    pub fn new(
-        config: CheckpointConfig,
-        tasks: usize,
-        sinks: BTreeSet<usize>,
-        first_epoch: Epoch,
-        now: ProcessingTime,
-    ) -> Self {
+    /// A coordinator of `tasks` tasks, numbered from 0, all of which acknowledge every epoch, and of `sinks` sinks, with
+    /// numbers of their own from 0, which apply it. The first epoch will be `first_epoch`, one interval after `now`.
+    pub fn new(config: CheckpointConfig, tasks: usize, sinks: usize, first_epoch: Epoch, now: ProcessingTime) -> Self {
         assert!(tasks > 0, "a job without tasks has nothing to checkpoint");
-        assert!(sinks.iter().all(|s| *s < tasks), "every sink is a task");
         Coordinator {
             config,
             tasks,
@@ -208,6 +208,7 @@ impl Coordinator {
             in_flight: None,
             unapplied: VecDeque::new(),
             savepoint_wanted: false,
+            hurry: false,
             ending: None,
             last_begin: Duration::ZERO,
             last_end: None,
@@ -245,6 +246,10 @@ impl Coordinator {
                 self.clock.advance(now);
                 self.savepoint_wanted = true;
             }
+            Event::CheckpointWanted { now } => {
+                self.clock.advance(now);
+                self.hurry = true;
+            }
             Event::Acknowledged { epoch, task } => self.acknowledge(epoch, task, &mut out),
             Event::Declined { epoch, reason } => {
                 if self.in_flight.as_ref().is_some_and(|f| f.epoch == epoch && !f.writing) {
@@ -261,7 +266,7 @@ impl Coordinator {
                     self.give_up(reason, &mut out);
                 }
             }
-            Event::Applied { epoch, task } => self.applied(epoch, task, &mut out),
+            Event::Applied { epoch, sink } => self.applied(epoch, sink, &mut out),
         }
         if !self.over {
             self.inject_if_due(&mut out);
@@ -316,15 +321,15 @@ impl Coordinator {
         self.last_end = Some(self.clock.elapsed);
         self.failures_in_row = 0;
         let last = flight.kind == CheckpointKind::Stop;
-        self.unapplied.push_back(Unapplied { epoch, waiting: self.sinks.clone(), last });
+        self.unapplied.push_back(Unapplied { epoch, waiting: (0..self.sinks).collect(), last });
         if self.unapplied.len() == 1 {
             self.apply_first(out);
         }
     }
 
-    fn applied(&mut self, epoch: Epoch, task: usize, out: &mut Vec<Command>) {
+    fn applied(&mut self, epoch: Epoch, sink: usize, out: &mut Vec<Command>) {
         let Some(first) = self.unapplied.front_mut().filter(|u| u.epoch == epoch) else { return };
-        if first.waiting.remove(&task) && first.waiting.is_empty() {
+        if first.waiting.remove(&sink) && first.waiting.is_empty() {
             self.record_first(out);
         }
     }
@@ -357,6 +362,7 @@ impl Coordinator {
         }
         let Some(kind) = self.due() else { return };
         self.savepoint_wanted &= kind != CheckpointKind::Savepoint;
+        self.hurry = false;
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
         self.last_begin = self.clock.elapsed;
@@ -375,7 +381,7 @@ impl Coordinator {
             return (now >= self.retry_last_at).then_some(CheckpointKind::Stop);
         }
         let rested = self.last_end.is_none_or(|end| now >= end + self.config.min_pause);
-        let scheduled = self.config.interval.is_some_and(|interval| now >= self.last_begin + interval);
+        let scheduled = self.config.interval.is_some_and(|interval| self.hurry || now >= self.last_begin + interval);
         (rested && scheduled).then_some(CheckpointKind::Checkpoint)
     }
 }

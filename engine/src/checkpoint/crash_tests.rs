@@ -59,7 +59,7 @@ fn two_checkpoints(root: &Path) {
     let store = CheckpointStore::open(root, "wc", 1).unwrap();
     for epoch in 1..=2 {
         take(&store, epoch, CheckpointKind::Checkpoint).unwrap();
-        store.record_applied(Epoch(epoch)).unwrap();
+        store.record_applied(Epoch(epoch), BTreeMap::new()).unwrap();
     }
 }
 
@@ -72,7 +72,7 @@ fn die(
 ) -> (CheckpointStore, crate::Result<()>, bool) {
     two_checkpoints(root);
     let disk = Dying::after(steps);
-    let result = CheckpointStore::open_with(disk.files(), root, "wc", 1).and_then(|store| act(&store));
+    let result = CheckpointStore::open_with(disk.files(), root, "wc", 1, false).and_then(|store| act(&store));
     disk.lose_unsynced();
     let store = CheckpointStore::open(root, "wc", 1).unwrap();
     (store, result, disk.is_dead())
@@ -97,8 +97,8 @@ fn a_crash_after_any_step_leaves_the_old_or_the_new_checkpoint() {
             }
             other => panic!("checkpoint {other} after {steps} steps"),
         }
-        assert!(store.next_epoch() >= Epoch(3) && store.applied() == Some(Epoch(2)));
-        let next = store.next_epoch().0;
+        assert!(store.newest_epoch().next() >= Epoch(3) && store.applied() == Some(Epoch(2)));
+        let next = store.newest_epoch().next().0;
         take(&store, next, CheckpointKind::Checkpoint).unwrap();
         assert_eq!(whole(&store.latest().unwrap().unwrap()), next, "the next checkpoint works");
         if !died {
@@ -115,7 +115,7 @@ fn a_crash_after_any_step_of_clear_never_brings_an_older_checkpoint_back() {
         let (store, result, died) = die(root.path(), steps, CheckpointStore::clear);
         match store.latest().unwrap() {
             Some(restored) => assert!(whole(&restored) == 2 && result.is_err()),
-            None => assert_eq!(store.next_epoch(), Epoch(3)),
+            None => assert_eq!(store.newest_epoch().next(), Epoch(3)),
         }
         if !died {
             assert!(steps > 8 && result.is_ok());
@@ -130,7 +130,7 @@ fn a_crash_after_any_step_of_a_record_keeps_what_was_reported() {
         let root = tempfile::tempdir().unwrap();
         let (store, result, died) = die(root.path(), steps, |store| {
             take(store, 3, CheckpointKind::Checkpoint)?;
-            store.record_applied(Epoch(3))
+            store.record_applied(Epoch(3), BTreeMap::new())
         });
         let applied = store.applied().unwrap();
         assert!(applied == Epoch(3) || (applied == Epoch(2) && result.is_err()));
@@ -152,7 +152,7 @@ fn one_failing_step_leaves_no_half_checkpoint_and_the_next_one_works() {
             let hit = probe_armed.load(Ordering::SeqCst) && probe_counter.fetch_add(1, Ordering::SeqCst) == failing;
             if hit { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
         }));
-        let store = CheckpointStore::open_with(full, root.path(), "wc", 1).unwrap();
+        let store = CheckpointStore::open_with(full, root.path(), "wc", 1, false).unwrap();
         armed.store(true, Ordering::SeqCst);
         let result = take(&store, 3, CheckpointKind::Checkpoint);
         let steps = counter.load(Ordering::SeqCst);
@@ -191,7 +191,7 @@ fn a_commit_of_unknown_outcome_stops_the_store() {
         after_rename.store(step == "rename" && path.ends_with("chk-3/manifest.json"), Ordering::SeqCst);
         Ok(())
     }));
-    let store = CheckpointStore::open_with(files, root.path(), "wc", 1).unwrap();
+    let store = CheckpointStore::open_with(files, root.path(), "wc", 1, false).unwrap();
     let error = take(&store, 3, CheckpointKind::Checkpoint).unwrap_err();
     assert!(matches!(error, crate::Error::Checkpoint { .. }), "not an error of this checkpoint alone: {error:?}");
     dead.store(false, Ordering::SeqCst);
@@ -212,7 +212,7 @@ fn a_failed_state_file_can_be_written_again() {
         false => Ok(()),
     }));
     full.store(false, Ordering::SeqCst);
-    let store = CheckpointStore::open_with(files, root.path(), "wc", 1).unwrap();
+    let store = CheckpointStore::open_with(files, root.path(), "wc", 1, false).unwrap();
     full.store(true, Ordering::SeqCst);
     let error = store.write_state(Epoch(1), &uid(), "groups", 0, &[rows(1)]).unwrap_err();
     assert!(matches!(&error, crate::Error::Io { .. }) && error.to_string().contains("No space left"), "{error:?}");

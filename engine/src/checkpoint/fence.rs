@@ -2,8 +2,10 @@
 //!
 //! Two guards. An operating-system lock on the file `lock`, held as long as the process lives and freed by the kernel
 //! when it dies however it dies. And a generation number in `pipeline.json`, raised durably by everyone who takes the
-//! lock: before each commit the holder looks whether it is still its own, which also covers a folder that was deleted
-//! or copied back under it, and file systems whose locks do not reach other hosts.
+//! fence, together with a token that no two holders share: before each step that others can see the holder looks
+//! whether both are still its own. That also covers a folder that was deleted or copied back under it, file systems
+//! whose locks do not reach other hosts, and a takeover: it raises the generation although the lock is held, puts a lock
+//! file of its own in the place of the other, and the former holder finds out at its next step.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{Files, context};
 use super::manifest::FORMAT_VERSION;
 use super::{layout, restore};
+use crate::crash;
 use crate::error::{Error, Result};
 use crate::time::{Clock, Epoch, SystemClock};
 
@@ -31,6 +34,9 @@ pub(super) struct Identity {
     pub(super) job: String,
     /// How often the folder was opened.
     pub(super) generation: u64,
+    /// Made by whoever opened it last.
+    #[serde(default)]
+    token: String,
     /// All epochs up to this one are applied or given up for good.
     #[serde(default)]
     pub(super) settled: u64,
@@ -54,20 +60,24 @@ pub(super) struct Fence {
     files: Files,
     pipeline: String,
     generation: u64,
+    token: String,
     identity: Mutex<Identity>,
     /// Closing it frees the lock.
     _lock: File,
 }
 
 impl Fence {
-    /// Makes the folder if needed, takes the lock, and raises the generation.
-    pub(super) fn take(files: &Files, dir: &Path, job: &str) -> Result<Fence> {
+    /// Makes the folder if needed, takes the lock, and raises the generation. With `takeover` also when another process
+    /// holds it, which is shut out by that.
+    pub(super) fn take(files: &Files, dir: &Path, job: &str, takeover: bool) -> Result<Fence> {
         files.create_dir(dir)?;
         files.sync_parent(dir)?;
-        let mut lock = lock(dir, job)?;
+        let mut lock = lock(dir, job, takeover)?;
         let mut identity = read_or_make(dir, job)?;
         identity.generation += 1;
+        identity.token = uuid::Uuid::new_v4().to_string();
         write(files, dir, &identity)?;
+        crash::point("recovery.fence-taken")?;
         let holder = Holder { pid: std::process::id(), host: host(), since_ms: SystemClock.now().0 / 1000 };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         let written = lock.set_len(0).and_then(|()| lock.write_all(text.as_bytes()));
@@ -77,6 +87,7 @@ impl Fence {
             files: files.clone(),
             pipeline: identity.pipeline.clone(),
             generation: identity.generation,
+            token: identity.token.clone(),
             identity: Mutex::new(identity),
             _lock: lock,
         })
@@ -118,7 +129,7 @@ impl Fence {
             Err(Error::checkpoint(text).with_hint("another process runs this job; this one must not commit any more"))
         };
         match fs::read(self.dir.join(IDENTITY)).map(|text| serde_json::from_slice::<Identity>(&text)) {
-            Ok(Ok(now)) if now.pipeline == self.pipeline && now.generation == self.generation => Ok(()),
+            Ok(Ok(now)) if now.pipeline == self.pipeline && now.token == self.token => Ok(()),
             Ok(Ok(now)) => lost(format!("generation {} has replaced {}", now.generation, self.generation)),
             Ok(Err(error)) => lost(format!("'{IDENTITY}' cannot be read: {error}")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => lost(format!("'{IDENTITY}' is gone")),
@@ -131,7 +142,7 @@ impl Fence {
     }
 }
 
-fn lock(dir: &Path, job: &str) -> Result<File> {
+fn lock(dir: &Path, job: &str, takeover: bool) -> Result<File> {
     let path = dir.join(LOCK);
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).open(&path);
@@ -139,6 +150,10 @@ fn lock(dir: &Path, job: &str) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::Error(error)) => Err(Error::io(context("lock", &path), error)),
+        Err(TryLockError::WouldBlock) if takeover => {
+            fs::remove_file(&path).map_err(|e| Error::io(context("replace", &path), e))?;
+            lock(dir, job, false)
+        }
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Holder>(&text).ok());
             let who = holder.map_or("another process".to_string(), |h| {
@@ -146,8 +161,10 @@ fn lock(dir: &Path, job: &str) -> Result<File> {
                 format!("process {} on host '{}' (since {seconds} s ago)", h.pid, h.host)
             });
             let message = format!("the checkpoints of job '{job}' in '{}' are in use by {who}", dir.display());
-            Err(Error::checkpoint(message)
-                .with_hint("stop that process first, or give this job another 'pipeline.name' or checkpoint folder"))
+            Err(Error::checkpoint(message).with_hint(
+                "stop that process first, shut it out with --takeover, or give this job another 'pipeline.name' or \
+                     checkpoint folder",
+            ))
         }
     }
 }
@@ -165,6 +182,7 @@ fn read_or_make(dir: &Path, job: &str) -> Result<Identity> {
         pipeline,
         job: job.to_string(),
         generation: 0,
+        token: String::new(),
         settled: 0,
         forgotten: 0,
     };

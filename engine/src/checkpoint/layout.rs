@@ -1,12 +1,16 @@
 //! Names of files and folders in the folder of a job.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::files::{Files, context};
 use super::manifest::{hex, safe_name};
+use crate::crash;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
 use crate::time::Epoch;
@@ -47,9 +51,33 @@ pub(super) fn checkpoints(job_dir: &Path) -> Result<Vec<(Epoch, PathBuf)>> {
     numbered(job_dir, "chk-")
 }
 
-/// The newest epoch that is recorded as applied.
-pub(super) fn newest_commit(job_dir: &Path) -> Result<Option<Epoch>> {
-    Ok(numbered(&job_dir.join(COMMITS), "")?.pop().map(|(epoch, _)| epoch))
+/// What a file of the folder [`COMMITS`] holds; its name is the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CommitRecord {
+    /// All sinks have applied this epoch and those before it.
+    #[serde(skip)]
+    pub(super) epoch: Epoch,
+    /// Where the markers in the targets of sinks stand, for those that keep one.
+    pub(super) markers: BTreeMap<Uid, Epoch>,
+}
+
+/// The newest commit record.
+pub(super) fn newest_commit(job_dir: &Path) -> Result<Option<CommitRecord>> {
+    let Some((epoch, path)) = numbered(&job_dir.join(COMMITS), "")?.pop() else { return Ok(None) };
+    let text = fs::read(&path).map_err(|e| Error::io(context("read", &path), e))?;
+    let damaged = |e| Error::checkpoint(format!("commit record '{}' is damaged: {e}", path.display()));
+    let record: CommitRecord = serde_json::from_slice(&text).map_err(damaged)?;
+    Ok(Some(CommitRecord { epoch, ..record }))
+}
+
+/// Writes a commit record durably.
+pub(super) fn write_commit(files: &Files, job_dir: &Path, record: &CommitRecord) -> Result<()> {
+    let text = serde_json::to_string(record).map_err(|e| Error::internal(format!("commit record: {e}")))?;
+    let path = job_dir.join(COMMITS).join(record.epoch.0.to_string());
+    files.stage(&path, text.as_bytes())?;
+    crash::point("commit.record-written")?;
+    files.publish(&path)?;
+    files.sync_parent(&path)
 }
 
 /// Entries of `dir` named `prefix` and a number without leading zeros, by number. A folder that is not there is empty.

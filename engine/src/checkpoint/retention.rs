@@ -11,6 +11,7 @@ use super::files::Files;
 use super::manifest::FILE_NAME;
 use super::restore::{self, Unusable};
 use super::{CheckpointKind, layout};
+use crate::crash;
 use crate::error::Result;
 use crate::time::Epoch;
 
@@ -43,8 +44,10 @@ pub(super) fn delete(files: &Files, dir: &Path) -> Result<()> {
     if manifest.exists() {
         files.remove_file(&manifest)?;
         files.sync_dir(dir)?;
+        crash::point("retention.manifest-removed")?;
     }
-    files.remove_dir(dir)
+    files.remove_dir(dir)?;
+    crash::point("retention.files-removed")
 }
 
 /// Removes records of epochs before `applied`.

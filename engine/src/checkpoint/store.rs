@@ -8,6 +8,7 @@
 //! Invariants: a number is never used twice; a checkpoint counts only when every file is as its manifest says; a
 //! failed commit leaves nothing that could be taken for a checkpoint, or the store refuses to go on.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,13 +17,18 @@ use arrow::array::RecordBatch;
 
 use super::fence::Fence;
 use super::files::{DurableFile, Files, context};
+use super::layout::CommitRecord;
 use super::manifest::{FILE_NAME, FORMAT_VERSION};
 use super::restore::{self, Unusable};
 use super::{FileEntry, Manifest, Restored, layout, parquet, retention};
 use crate::connector::EpochLog;
+use crate::crash;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
 use crate::time::Epoch;
+
+/// Numbers left out by a takeover: the process that is shut out may still begin an epoch before it finds out.
+const TAKEOVER_GAP: u64 = 16;
 
 /// The checkpoints of one job in one folder, held by this process alone until the store is dropped. Shared by threads.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ pub struct CheckpointStore {
 struct Memory {
     /// Highest epoch that was ever written, committed or recorded.
     newest: Epoch,
-    applied: Option<Epoch>,
+    applied: Option<CommitRecord>,
     /// Set when a commit failed such that it may be found after a crash; nothing may follow it.
     undecided: Option<Epoch>,
 }
@@ -50,17 +56,26 @@ impl CheckpointStore {
     /// (an error says which process holds it since when), and a new generation number. The newest `num_retained`
     /// checkpoints are kept.
     pub fn open(root: &Path, job: &str, num_retained: usize) -> Result<Self> {
-        Self::open_with(Files::default(), root, job, num_retained)
+        Self::open_with(Files::default(), root, job, num_retained, false)
     }
 
-    pub(super) fn open_with(files: Files, root: &Path, job: &str, num_retained: usize) -> Result<Self> {
+    /// Like [`CheckpointStore::open`], but shuts out another process that holds the fence.
+    pub fn take_over(root: &Path, job: &str, num_retained: usize) -> Result<Self> {
+        Self::open_with(Files::default(), root, job, num_retained, true)
+    }
+
+    pub(super) fn open_with(files: Files, root: &Path, job: &str, num_retained: usize, takeover: bool) -> Result<Self> {
         let dir = layout::job_dir(root, job);
-        let fence = Fence::take(&files, &dir, job)?;
+        let fence = Fence::take(&files, &dir, job, takeover)?;
         files.create_dir(&dir.join(layout::COMMITS))?;
         files.sync_dir(&dir)?;
         let applied = layout::newest_commit(&dir)?;
         let on_disk = layout::checkpoints(&dir)?.last().map_or(Epoch(0), |(epoch, _)| *epoch);
-        let newest = on_disk.max(applied.unwrap_or(Epoch(0))).max(fence.settled()).max(fence.forgotten());
+        let newest = on_disk
+            .max(applied.as_ref().map_or(Epoch(0), |record| record.epoch))
+            .max(fence.settled())
+            .max(fence.forgotten());
+        let newest = if takeover { Epoch(newest.0 + TAKEOVER_GAP) } else { newest };
         let memory = Mutex::new(Memory { newest, applied, undecided: None });
         Ok(CheckpointStore { job: job.to_string(), dir, num_retained: num_retained.max(1), files, fence, memory })
     }
@@ -126,22 +141,6 @@ impl CheckpointStore {
         Ok(manifest)
     }
 
-    /// The complete checkpoints after `after` up to `up_to`, oldest first: those whose logs sinks may still have to
-    /// apply. Epochs before the last [`settle`](Self::settle) are left out. Damage is an error, because a complete
-    /// epoch must become visible.
-    pub fn unapplied(&self, after: Option<Epoch>, up_to: Epoch) -> Result<Vec<Restored>> {
-        let after = after.unwrap_or(Epoch(0)).max(self.fence.settled()).max(self.fence.forgotten());
-        let mut found = Vec::new();
-        for (epoch, dir) in layout::checkpoints(&self.dir)?.into_iter().filter(|(e, _)| *e > after && *e <= up_to) {
-            match restore::verify(&dir).and_then(|manifest| self.is_ours(epoch, manifest)) {
-                Ok(manifest) => found.push(Restored { manifest, dir, skipped: Vec::new() }),
-                Err(Unusable::NoManifest) => {}
-                Err(unusable) => return Err(unusable.into_error(&dir)),
-            }
-        }
-        Ok(found)
-    }
-
     /// Ends recovery: every epoch so far is applied or given up for good, so that a later recovery does not apply the
     /// logs of checkpoints that this one went back behind. Returns the first epoch of the new run.
     pub fn settle(&self) -> Result<Epoch> {
@@ -150,9 +149,9 @@ impl CheckpointStore {
         Ok(newest.next())
     }
 
-    /// A number above every epoch that this folder has seen.
-    pub fn next_epoch(&self) -> Epoch {
-        self.memory().newest.next()
+    /// The highest epoch that this folder has seen, 0 before the first.
+    pub fn newest_epoch(&self) -> Epoch {
+        self.memory().newest
     }
 
     /// Makes the automatic resume forget all checkpoints so far, without deleting them (`--fresh`). They can still be
@@ -221,10 +220,15 @@ impl CheckpointStore {
         }
         let path = dir.join(FILE_NAME);
         self.files.stage(&path, text.as_bytes())?;
+        crash::point("checkpoint.manifest-staged")?;
         self.files.sync_dir(&dir)?;
         self.files.sync_dir(&self.dir)?;
+        crash::point("checkpoint.folder-synced")?;
         self.fence.check()?;
-        let published = self.files.publish(&path).and_then(|()| self.files.sync_dir(&dir));
+        let published = self.files.publish(&path).and_then(|()| {
+            crash::point("checkpoint.manifest-renamed")?;
+            self.files.sync_dir(&dir)
+        });
         if let Err(error) = published {
             let taken_back = self.files.remove_file(&path).and_then(|()| self.files.sync_dir(&dir));
             if taken_back.is_err() {
@@ -234,6 +238,7 @@ impl CheckpointStore {
             }
             return Err(error);
         }
+        crash::point("checkpoint.manifest-durable")?;
         let applied = self.settled_or_applied();
         if let Err(error) = retention::collect(&self.files, &self.dir, self.num_retained, manifest.epoch, applied) {
             tracing::warn!(job = self.job, %error, "old checkpoints could not be deleted");
@@ -255,17 +260,24 @@ impl CheckpointStore {
         Ok(manifest)
     }
 
-    /// Records durably that all sinks have applied `epoch` and all before it.
-    pub fn record_applied(&self, epoch: Epoch) -> Result<()> {
-        if self.applied().is_some_and(|applied| applied >= epoch) {
+    /// Records durably that all sinks have applied `epoch` and all before it, and where the markers in their targets
+    /// stand. A sink without an entry in `markers` keeps the one it had.
+    pub fn record_applied(&self, epoch: Epoch, markers: BTreeMap<Uid, Epoch>) -> Result<()> {
+        let mut record = self.memory().applied.clone();
+        let before = record.clone();
+        let epoch = epoch.max(before.as_ref().map_or(Epoch(0), |r| r.epoch));
+        let changed = record.get_or_insert(CommitRecord { epoch, markers: BTreeMap::new() });
+        changed.epoch = epoch;
+        changed.markers.extend(markers);
+        let is_new = before.map_or(epoch > Epoch(0) || !changed.markers.is_empty(), |before| before != *changed);
+        if !is_new {
             return Ok(());
         }
         self.fence.check()?;
-        let path = self.dir.join(layout::COMMITS).join(epoch.0.to_string());
-        self.files.create(&path, false)?.finish()?;
-        self.files.sync_parent(&path)?;
+        layout::write_commit(&self.files, &self.dir, changed)?;
+        crash::point("commit.recorded")?;
         let mut memory = self.memory();
-        memory.applied = Some(epoch);
+        memory.applied = record;
         memory.newest = memory.newest.max(epoch);
         drop(memory);
         if let Err(error) = retention::collect_records(&self.files, &self.dir, epoch) {
@@ -276,7 +288,17 @@ impl CheckpointStore {
 
     /// The last epoch recorded as applied.
     pub fn applied(&self) -> Option<Epoch> {
-        self.memory().applied
+        self.memory().applied.as_ref().map(|record| record.epoch)
+    }
+
+    /// Where the marker in the target of the sink `uid` stood when an epoch was last recorded as applied.
+    pub fn recorded_marker(&self, uid: &Uid) -> Option<Epoch> {
+        self.memory().applied.as_ref()?.markers.get(uid).copied()
+    }
+
+    /// An error when another process has taken this job over.
+    pub fn check_fence(&self) -> Result<()> {
+        self.fence.check()
     }
 
     /// Removes the files of an epoch that was given up. Never touches a checkpoint that exists.

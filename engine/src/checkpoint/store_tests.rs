@@ -1,6 +1,7 @@
 //! Tests of the store on a real file system: what is written comes back, damage is found, one process at a time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub(super) fn take(store: &CheckpointStore, epoch: u64, kind: CheckpointKind) ->
 fn take_applied(store: &CheckpointStore, epochs: std::ops::RangeInclusive<u64>) {
     for epoch in epochs {
         take(store, epoch, CheckpointKind::Checkpoint).unwrap();
-        store.record_applied(Epoch(epoch)).unwrap();
+        store.record_applied(Epoch(epoch), BTreeMap::new()).unwrap();
     }
 }
 
@@ -82,7 +83,7 @@ fn empty_store_has_nothing_and_begins_at_one() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());
     assert_eq!(store.latest().unwrap(), None);
-    assert_eq!((store.next_epoch(), store.applied(), store.generation()), (Epoch(1), None, 1));
+    assert_eq!((store.newest_epoch().next(), store.applied(), store.generation()), (Epoch(1), None, 1));
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn newest_checkpoint_comes_back_after_reopening_with_the_same_identity() {
     assert_eq!(whole(&restored), 2);
     assert!(restored.skipped.is_empty());
     assert_eq!((store.pipeline(), store.generation()), (pipeline.as_str(), 2));
-    assert_eq!((store.next_epoch(), store.applied()), (Epoch(3), Some(Epoch(2))));
+    assert_eq!((store.newest_epoch().next(), store.applied()), (Epoch(3), Some(Epoch(2))));
     assert_eq!(restored.operator(&uid()).unwrap().splits[0].position["offset"], 2);
     assert!(restored.read_state(&uid(), "other").unwrap().is_empty());
     assert!(restored.read_logs(&Uid("other".into())).unwrap().is_empty());
@@ -135,7 +136,7 @@ fn every_damage_to_any_file_of_the_newest_falls_back_and_says_which() {
             assert_eq!(restored.skipped.len(), 1);
             let reason = &restored.skipped[0];
             assert!(reason.contains("checkpoint 2") && reason.contains(file_name), "{name}: {reason}");
-            assert_eq!(store.next_epoch(), Epoch(3), "the damaged number is not used again");
+            assert_eq!(store.newest_epoch().next(), Epoch(3), "the damaged number is not used again");
         }
     }
 }
@@ -221,7 +222,7 @@ fn lost_fence_forbids_commit_and_record() {
     assert_eq!(second.generation(), 2);
     let error = take(&store, 2, CheckpointKind::Checkpoint).unwrap_err();
     assert!(error.to_string().contains("generation 2 has replaced 1") && !error.is_retriable(), "{error}");
-    assert!(store.record_applied(Epoch(2)).is_err());
+    assert!(store.record_applied(Epoch(2), BTreeMap::new()).is_err());
     assert_eq!(whole(&second.latest().unwrap().unwrap()), 1);
 }
 
@@ -249,14 +250,14 @@ fn retention_keeps_the_newest_savepoints_and_logs_that_are_not_applied() {
     take_applied(&store, 1..=5);
     assert_eq!(folders(&store), [3, 4, 5]);
     take(&store, 6, CheckpointKind::Savepoint).unwrap();
-    store.record_applied(Epoch(6)).unwrap();
+    store.record_applied(Epoch(6), BTreeMap::new()).unwrap();
     take_applied(&store, 7..=10);
     assert_eq!(folders(&store), [6, 8, 9, 10]);
     for epoch in 11..=15 {
         take(&store, epoch, CheckpointKind::Checkpoint).unwrap();
     }
     assert_eq!(folders(&store), [6, 11, 12, 13, 14, 15], "10 is applied, 11 is not");
-    store.record_applied(Epoch(14)).unwrap();
+    store.record_applied(Epoch(14), BTreeMap::new()).unwrap();
     take(&store, 16, CheckpointKind::Checkpoint).unwrap();
     assert_eq!(folders(&store), [6, 14, 15, 16]);
     assert_eq!(layout::numbered(&store.dir().join("commits"), "").unwrap().len(), 1);
@@ -281,7 +282,7 @@ fn discarded_epoch_leaves_nothing_and_its_number_is_not_used_again() {
     store.write_state(Epoch(1), &uid(), "groups", 0, &[rows(1)]).unwrap();
     store.discard(Epoch(1));
     assert!(folders(&store).is_empty());
-    assert_eq!(store.next_epoch(), Epoch(2));
+    assert_eq!(store.newest_epoch().next(), Epoch(2));
     take(&store, 2, CheckpointKind::Checkpoint).unwrap();
     store.discard(Epoch(2));
     assert_eq!(whole(&store.latest().unwrap().unwrap()), 2, "a complete checkpoint is never discarded");
@@ -314,24 +315,6 @@ fn commit_refuses_strangers_doubles_and_missing_files() {
 }
 
 #[test]
-fn epochs_to_apply_are_those_after_the_marker_and_after_the_last_settling() {
-    let root = tempfile::tempdir().unwrap();
-    let store = open(root.path());
-    for epoch in 1..=3 {
-        take(&store, epoch, CheckpointKind::Checkpoint).unwrap();
-    }
-    let numbers =
-        |after, up_to| -> Vec<u64> { store.unapplied(after, Epoch(up_to)).unwrap().iter().map(whole).collect() };
-    assert_eq!(numbers(None, 3), [1, 2, 3]);
-    assert_eq!(numbers(Some(Epoch(1)), 2), [2]);
-    assert_eq!(store.settle().unwrap(), Epoch(4));
-    take(&store, 4, CheckpointKind::Checkpoint).unwrap();
-    assert_eq!(numbers(None, 4), [4]);
-    fs::write(&files_of(&store, 4)[0], b"x").unwrap();
-    assert!(store.unapplied(None, Epoch(4)).is_err(), "a decided epoch must not be lost silently");
-}
-
-#[test]
 fn cleared_and_fresh_jobs_start_empty_but_number_on() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());
@@ -341,7 +324,7 @@ fn cleared_and_fresh_jobs_start_empty_but_number_on() {
     drop(store);
     let store = open(root.path());
     assert_eq!(store.latest().unwrap(), None);
-    assert_eq!(store.next_epoch(), Epoch(3));
+    assert_eq!(store.newest_epoch().next(), Epoch(3));
     take_applied(&store, 3..=3);
     store.start_fresh().unwrap();
     assert_eq!(store.latest().unwrap(), None);

@@ -2,7 +2,7 @@
 //! and factories that turn a table's `WITH` options into either.
 //!
 //! - `source`: [`SourceReader`], one per subtask.
-//! - `sink`: [`Sink`], one per subtask, with the two-phase interface of every sink.
+//! - `sink`: [`Sink`], one per subtask, and [`Committer`], one per sink: the two-phase interface of every sink.
 //! - `factory`: [`ConnectorFactory`] and [`Registry`], through which SQL finds connectors by name.
 //! - `options`: checked access to `WITH` options.
 
@@ -16,5 +16,5 @@ pub use factory::{
     TableSink, TableSource,
 };
 pub use options::{OptionSpec, OptionValue, Options, nearest, parse_duration, parse_size};
-pub use sink::{EpochLog, Sink, SinkContext, SinkFactory};
+pub use sink::{Committer, EpochLog, Guard, Sink, SinkContext, SinkFactory};
 pub use source::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};

@@ -1,9 +1,15 @@
 //! Sinks: one interface for all of them, in two phases that follow the checkpoint.
 //!
-//! Phase one, [`Sink::prepare`], runs at the barrier; what it returns becomes part of the checkpoint. When the
-//! checkpoint's manifest is durable, phase two, [`Sink::apply`], makes the epoch visible. After a restart the runtime
-//! calls `fence`, asks `applied_up_to` and applies the logs that are missing. An at-least-once sink writes in `write`,
-//! flushes in `prepare` and returns an empty log; `apply` of an empty log does nothing.
+//! Phase one, [`Sink::prepare`], runs at the barrier in every subtask; what it returns becomes part of the checkpoint.
+//! When the checkpoint's manifest is durable, phase two, [`Committer::apply`], makes the epoch visible. There is one
+//! committer per sink, whatever the parallelism, on a thread of its own: targets keep one marker per sink, epochs become
+//! visible strictly in order, and a rescaled job leaves nothing behind. After a restart the runtime calls `fence`, asks
+//! `applied_up_to` and applies the logs that are missing.
+//!
+//! A sink that writes in `write` and flushes in `prepare` (at least once) returns empty logs and needs no committer.
+
+use std::fmt;
+use std::sync::Arc;
 
 use crate::changelog::ChangelogBatch;
 use crate::dataflow::Subtask;
@@ -52,19 +58,53 @@ pub trait Sink: Send {
     /// the returned log.
     fn prepare(&mut self, epoch: Epoch) -> Result<EpochLog>;
 
-    /// The last epoch that the target itself knows to be applied; None when the target keeps no marker.
-    fn applied_up_to(&mut self) -> Result<Option<Epoch>> {
-        Ok(None)
+    /// Bytes that wait in memory for the next log. Much of it makes the runtime take a checkpoint before its time.
+    fn log_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Makes prepared epochs visible; one per sink. Called from one thread.
+pub trait Committer: Send {
+    /// Shuts out every writer of an earlier `generation` of this pipeline, and ends what they left open. Called before
+    /// anything else.
+    fn fence(&mut self, generation: u64) -> Result<()>;
+
+    /// The last epoch that the target itself knows to be applied as a whole; None when the target holds no marker.
+    fn applied_up_to(&mut self) -> Result<Option<Epoch>>;
+
+    /// Phase two: makes the rows of `epoch` visible, those of `logs` in this order: one log per subtask that had rows.
+    /// Idempotent: applying the same logs again changes nothing. Called in order of epochs.
+    fn apply(&mut self, epoch: Epoch, logs: &[Arc<EpochLog>]) -> Result<()>;
+}
+
+/// Asks whether this process still is the one that may write for its pipeline.
+#[derive(Clone)]
+pub struct Guard(Arc<dyn Fn() -> Result<()> + Send + Sync>);
+
+impl Guard {
+    /// A guard that asks `check`.
+    pub fn new(check: impl Fn() -> Result<()> + Send + Sync + 'static) -> Self {
+        Guard(Arc::new(check))
     }
 
-    /// Phase two: makes the rows of `epoch` visible. Idempotent: applying the same log again changes nothing.
-    fn apply(&mut self, _epoch: Epoch, _log: &EpochLog) -> Result<()> {
-        Ok(())
+    /// A guard for jobs without checkpoints, which nobody can take over.
+    pub fn open() -> Self {
+        Guard::new(|| Ok(()))
     }
 
-    /// Shuts out every writer of an earlier `generation` of this pipeline. Called before anything else after opening.
-    fn fence(&mut self, _generation: u64) -> Result<()> {
-        Ok(())
+    /// An error that is not retriable when another process has taken the pipeline over.
+    ///
+    /// What makes this airtight with Kafka: a handle that was initialised *before* a check that passed is certain to be
+    /// fenced by everyone who takes over afterwards. So initialise first, then check, then commit with that handle.
+    pub fn check(&self) -> Result<()> {
+        self.0()
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
     }
 }
 
@@ -77,6 +117,8 @@ pub struct SinkContext {
     pub pipeline: String,
     /// Name of the sink within the pipeline, stable over restarts.
     pub sink: String,
+    /// To be asked before rows become visible.
+    pub guard: Guard,
 }
 
 /// Makes sinks; shared by all subtasks and by all attempts of a job.
@@ -84,13 +126,23 @@ pub trait SinkFactory: Send + Sync {
     /// Connects to the target and checks what can be checked before rows flow: table, columns, types, credentials.
     fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>>;
 
+    /// The committer of the sink, if its logs are ever other than empty. `context` is that of subtask 0.
+    fn committer(&self, _context: &SinkContext) -> Result<Option<Box<dyn Committer>>> {
+        Ok(None)
+    }
+
     /// The delivery guarantee in words for the job's start line: `exactly-once`, `at-least-once`, `none`.
     fn guarantee(&self) -> &'static str {
         "at-least-once"
     }
 
-    /// The attempt is being torn down, after a failure or on request: calls of its sinks that wait must return soon,
-    /// best with an error. The next `open` begins anew.
+    /// True when the guarantee holds only for jobs that take checkpoints; without them such a job is refused.
+    fn needs_checkpoints(&self) -> bool {
+        false
+    }
+
+    /// The attempt is being torn down, after a failure or on request: calls of its sinks and committers that wait must
+    /// return soon, best with an error. The next `open` begins anew.
     fn interrupt(&self) {}
 
     /// True when nobody wants the rows any longer: the job then ends quietly.

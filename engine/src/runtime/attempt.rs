@@ -1,6 +1,7 @@
 //! One attempt of a job: its threads and channels, from the first to the last.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,14 +10,16 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::JobConfig;
 use super::chain::{Body, Chain, ChainNode};
+use super::committing::CommitterThread;
 use super::driver::{Report, TaskReport};
 use super::exchange::Writer;
 use super::gate::Gate;
+use super::ledger::Ledger;
 use super::message::Message;
 use super::metrics::Metrics;
 use super::plan::Plan;
-use super::restore::OpenNode;
-use super::snapshot::{Pending, ReportSender, SnapshotQueue};
+use super::restore::{OpenNode, Opened};
+use super::snapshot::{ReportSender, SnapshotQueue};
 use super::source_task::{SourceParts, SourceTask};
 use super::stop::{Stopped, TaskResult};
 use super::task::{ChannelTask, Control, TaskContext};
@@ -24,6 +27,7 @@ use crate::checkpoint::{CheckpointMode, CheckpointStore};
 use crate::connector::SourceReader;
 use crate::dataflow::{Dataflow, Exchange, NodeKind};
 use crate::error::{Error, Result};
+use crate::time::Epoch;
 
 /// What the threads of an attempt are made from.
 pub(super) struct Blueprint<'a> {
@@ -43,12 +47,12 @@ pub(super) struct Attempt {
     controls: Vec<ThreadControl>,
     threads: Vec<JoinHandle<()>>,
     writers: Vec<JoinHandle<()>>,
+    committers: Vec<CommitterThread>,
 }
 
 struct ThreadControl {
     sender: Sender<Control>,
     is_source: bool,
-    has_sinks: bool,
 }
 
 enum Task {
@@ -63,25 +67,26 @@ type Inputs = Vec<(usize, Receiver<Message>)>;
 
 impl Attempt {
     /// Wires the opened nodes together and starts their threads.
-    pub(super) fn start(blueprint: &Blueprint<'_>, mut opened: Vec<Vec<OpenNode>>) -> Result<Attempt> {
+    pub(super) fn start(blueprint: &Blueprint<'_>, opened: Opened) -> Result<Attempt> {
         let (snapshots, writers) = match blueprint.store {
             Some(store) => SnapshotQueue::start(store)?,
             None => (SnapshotQueue::none(), Vec::new()),
         };
         let (mut links, mut inputs) = channels(blueprint);
         // Taken from the back, so that each subtask takes its own without shifting the others.
-        opened.iter_mut().for_each(|subtasks| subtasks.reverse());
-        let mut attempt = Attempt { controls: Vec::new(), threads: Vec::new(), writers };
+        let Opened { mut nodes, committers, .. } = opened;
+        nodes.iter_mut().for_each(|subtasks| subtasks.reverse());
+        let ledgers = committers.iter().map(|(id, committing)| (*id, committing.ledger.clone())).collect();
+        let mut attempt = Attempt { controls: Vec::new(), threads: Vec::new(), writers, committers: Vec::new() };
         let mut tasks = Vec::new();
         for (number, planned) in blueprint.plan.tasks.iter().enumerate() {
             for (subtask, inputs) in inputs[number].iter_mut().enumerate() {
                 let thread = attempt.controls.len();
                 let (reports, attempt_number) = (blueprint.reports.clone(), blueprint.number);
                 let reports = ReportSender { reports, attempt: attempt_number, thread, subtask };
-                let (chain, reader) = chain(blueprint, number, subtask, &mut opened, &mut links)?;
+                let (chain, reader) = chain(blueprint, number, subtask, &mut nodes, &ledgers, &mut links)?;
                 let (sender, control) = unbounded();
-                let (is_source, has_sinks) = (reader.is_some(), chain.has_sinks());
-                attempt.controls.push(ThreadControl { sender, is_source, has_sinks });
+                attempt.controls.push(ThreadControl { sender, is_source: reader.is_some() });
                 let clock = blueprint.config.clock.clone();
                 let context = TaskContext::new(chain, control, reports.clone(), snapshots.clone(), clock);
                 let head = planned.nodes[0].id;
@@ -92,15 +97,19 @@ impl Attempt {
                 tasks.push((blueprint.dataflow.nodes[head].name.clone(), reports, task));
             }
         }
+        for (number, (_, committing)) in committers.into_iter().enumerate() {
+            let thread = committing.start(blueprint.reports.clone(), blueprint.number, number)?;
+            attempt.committers.push(thread);
+        }
         for (name, reports, task) in tasks {
             attempt.spawn(&name, reports, task)?;
         }
         Ok(attempt)
     }
 
-    /// Numbers of the threads that have sinks.
-    pub(super) fn sink_threads(&self) -> impl Iterator<Item = usize> + '_ {
-        self.controls.iter().enumerate().filter(|(_, c)| c.has_sinks).map(|(thread, _)| thread)
+    /// Number of committers.
+    pub(super) fn committer_count(&self) -> usize {
+        self.committers.len()
     }
 
     /// Number of threads that read sources.
@@ -118,15 +127,17 @@ impl Attempt {
         self.tell(control, |c| c.is_source);
     }
 
-    /// Asks something of all threads that have sinks.
-    pub(super) fn tell_sinks(&self, control: Control) {
-        self.tell(control, |c| c.has_sinks);
+    /// Asks all committers to make everything up to `epoch` visible.
+    pub(super) fn apply(&self, epoch: Epoch) {
+        self.committers.iter().for_each(|committer| committer.apply(epoch));
     }
 
     /// Ends all threads and waits until they are gone.
     pub(super) fn end(self) {
         self.tell(Control::Leave, |_| true);
         drop(self.controls);
+        self.committers.iter().for_each(CommitterThread::close);
+        self.committers.into_iter().for_each(CommitterThread::end);
         for thread in self.threads.into_iter().chain(self.writers) {
             // Panics were caught and reported inside the thread.
             let _ = thread.join();
@@ -194,6 +205,7 @@ fn chain(
     task: usize,
     subtask: usize,
     opened: &mut [Vec<OpenNode>],
+    ledgers: &HashMap<usize, Ledger>,
     links: &mut [LinkSenders],
 ) -> Result<(Chain, Option<Box<dyn SourceReader>>)> {
     let mut reader = None;
@@ -206,7 +218,7 @@ fn chain(
                 Body::Source
             }
             OpenNode::Operator(operator) => Body::Operator(operator),
-            OpenNode::Sink(sink) => Body::Sink(sink, Pending::default()),
+            OpenNode::Sink(sink) => Body::Sink(sink, ledgers.get(&planned.id).cloned().unwrap_or_default()),
         };
         let writer = |link: &usize| {
             let channels = std::mem::take(&mut links[*link][subtask]);

@@ -9,15 +9,20 @@
 use std::sync::Arc;
 
 use super::exchange::Writer;
+use super::ledger::Ledger;
 use super::message::{Barrier, Message};
 use super::metrics::NodeMetrics;
-use super::snapshot::{FrozenNode, Pending};
+use super::snapshot::FrozenNode;
 use super::stop::TaskResult;
 use crate::changelog::ChangelogBatch;
 use crate::connector::Sink;
+use crate::crash;
 use crate::dataflow::Uid;
 use crate::operator::{Operator, Output};
-use crate::time::{Clock, Epoch, ProcessingTime, Watermark};
+use crate::time::{Clock, ProcessingTime, Watermark};
+
+/// Bytes in the log of a running epoch that are reason enough for a checkpoint.
+const LONG_LOG: usize = 64 << 20;
 
 /// What a node of a chain does with what reaches it.
 pub(super) enum Body {
@@ -25,8 +30,8 @@ pub(super) enum Body {
     Source,
     /// Transforms it.
     Operator(Box<dyn Operator>),
-    /// Writes it; keeps what is prepared until it is applied.
-    Sink(Box<dyn Sink>, Pending),
+    /// Writes it; what it prepares waits in the ledger for the sink's committer.
+    Sink(Box<dyn Sink>, Ledger),
 }
 
 /// One node of a chain.
@@ -74,13 +79,14 @@ pub(super) struct Chain {
     per_row: bool,
     clock: Arc<dyn Clock>,
     now: ProcessingTime,
+    asked_for_checkpoint: bool,
 }
 
 impl Chain {
     /// A chain whose first node is the head.
     pub(super) fn new(nodes: Vec<ChainNode>, per_row: bool, clock: Arc<dyn Clock>) -> Self {
         let now = clock.now();
-        Chain { nodes, per_row, clock, now }
+        Chain { nodes, per_row, clock, now, asked_for_checkpoint: false }
     }
 
     /// Rows arrived at input `port` of the head.
@@ -123,7 +129,7 @@ impl Chain {
 
     /// The barrier has come: freezes the states of all operators, passes the barrier on, and only then lets the sinks
     /// do their part, which may take longer.
-    pub(super) fn freeze(&mut self, barrier: Barrier) -> TaskResult<Vec<FrozenNode>> {
+    pub(super) fn freeze(&mut self, barrier: Barrier, subtask: usize) -> TaskResult<Vec<FrozenNode>> {
         let mut frozen = Vec::new();
         for node in &mut self.nodes {
             if let Body::Operator(operator) = &mut node.body {
@@ -135,29 +141,25 @@ impl Chain {
                 frozen.push(FrozenNode::of_states(node.uid.clone(), states?));
             }
         }
+        crash::point("checkpoint.state-frozen")?;
         self.broadcast(&Message::Barrier(barrier))?;
         for node in &mut self.nodes {
-            if let Body::Sink(sink, pending) = &mut node.body {
-                pending.push(barrier.epoch, sink.prepare(barrier.epoch)?);
-                frozen.push(FrozenNode::of_log(node.uid.clone(), pending.clone()));
+            if let Body::Sink(sink, ledger) = &mut node.body {
+                ledger.push(barrier.epoch, subtask, sink.prepare(barrier.epoch)?);
+                frozen.push(FrozenNode::of_log(node.uid.clone(), ledger.of_subtask(subtask)));
+                crash::point("checkpoint.sink-prepared")?;
             }
         }
+        self.asked_for_checkpoint = false;
         Ok(frozen)
     }
 
-    /// True when a sink is among the nodes.
-    pub(super) fn has_sinks(&self) -> bool {
-        self.nodes.iter().any(|n| matches!(n.body, Body::Sink(..)))
-    }
-
-    /// Phase two: makes everything up to `epoch` visible.
-    pub(super) fn apply(&mut self, epoch: Epoch) -> TaskResult {
-        for node in &mut self.nodes {
-            if let Body::Sink(sink, pending) = &mut node.body {
-                pending.apply_up_to(epoch, sink.as_mut())?;
-            }
-        }
-        Ok(())
+    /// True, once per epoch, when the log of a sink has grown so long that a checkpoint should not wait for its time.
+    pub(super) fn wants_checkpoint(&mut self) -> bool {
+        let long = |node: &ChainNode| matches!(&node.body, Body::Sink(sink, _) if sink.log_bytes() >= LONG_LOG);
+        let wants = !self.asked_for_checkpoint && self.nodes.iter().any(long);
+        self.asked_for_checkpoint |= wants;
+        wants
     }
 
     /// Gives sinks a chance to keep their flush intervals.
@@ -189,9 +191,10 @@ impl Chain {
                 node.count_late();
                 self.emit(index, out)
             }
-            Body::Sink(sink, _) => {
+            Body::Sink(sink, ledger) => {
                 let rows = batch.len();
                 sink.write(&batch)?;
+                ledger.wait_for_room(sink.log_bytes());
                 node.metrics.sent(rows);
                 Ok(())
             }

@@ -32,6 +32,11 @@ pub struct JobConfig {
     /// True when state of operators that the dataflow no longer has may be dropped
     /// (`execution.state-recovery.ignore-unclaimed-state`).
     pub ignore_unclaimed_state: bool,
+    /// True when another process that runs this job is to be shut out.
+    pub takeover: bool,
+    /// True when a job whose exactly-once target is ahead of the restored checkpoint, or has lost its marker, may run on
+    /// and write rows twice (`eddyline.recovery.allow-duplicates`).
+    pub allow_duplicates: bool,
     /// How often watermarks are sent; zero sends one after every row and runs the whole job row by row.
     pub auto_watermark_interval: Duration,
     /// A split without rows for this long no longer holds back the watermark; None waits for ever.
@@ -53,6 +58,8 @@ impl JobConfig {
             restore: Restore::Latest,
             restart: RestartStrategy::default(),
             ignore_unclaimed_state: false,
+            takeover: false,
+            allow_duplicates: false,
             auto_watermark_interval: Duration::from_millis(200),
             idle_timeout: Some(Duration::from_secs(30)),
             channel_capacity: 16,

@@ -15,13 +15,14 @@ use super::epochs::{EpochParts, manifest};
 use super::handle::Board;
 use super::message::Barrier;
 use super::plan::Plan;
-use super::restore::{Identity, first_epoch, open_nodes};
+use super::restore::{Identity, Opening};
 use super::snapshot::WrittenNode;
 use super::status::{CheckpointInfo, JobEvent, JobState, RestoredFrom, StopMode};
 use super::stop::{Stopped, TaskResult};
 use super::task::Control;
 use crate::checkpoint::{CheckpointKind, CheckpointStore, Command, Coordinator, Event, Restored, Retention};
-use crate::dataflow::{Dataflow, NodeKind};
+use crate::crash;
+use crate::dataflow::{Dataflow, NodeKind, Uid};
 use crate::error::{Error, Result};
 use crate::time::Epoch;
 
@@ -63,10 +64,14 @@ pub(super) enum TaskReport {
         /// Why.
         error: Error,
     },
-    /// The task's sinks have applied an epoch.
+    /// The log of a sink has grown long.
+    WantsCheckpoint,
+    /// A committer, named by the number of its thread, has applied an epoch.
     Applied {
         /// Which one.
         epoch: Epoch,
+        /// Where its target's marker stands; None when it keeps none.
+        marker: Option<Epoch>,
     },
     /// The task has ended.
     Left(TaskResult),
@@ -114,15 +119,28 @@ pub(super) struct Run {
     coordinator: Coordinator,
     epochs: BTreeMap<Epoch, EpochParts>,
     sources_left: usize,
+    /// The sinks with committers, in order of their numbers.
+    sinks: Vec<Uid>,
+    /// Where the markers of their targets stand.
+    markers: BTreeMap<Uid, Epoch>,
 }
 
 impl Driver {
     /// Opens everything and starts the threads of the next attempt. Errors of external systems come back from here.
     pub(super) fn open(&mut self) -> Result<Run> {
         let restored = self.restored()?;
-        let store = self.store.as_deref();
-        let opened = open_nodes(&self.dataflow, &self.config, &self.identity, store, restored.as_ref())?;
-        let first = first_epoch(store, self.own_since)?;
+        crash::point("recovery.manifest-read")?;
+        let opening = Opening {
+            dataflow: &self.dataflow,
+            config: &self.config,
+            identity: &self.identity,
+            store: self.store.as_ref(),
+            restored: restored.as_ref(),
+            newest: self.own_since.unwrap_or(Epoch(0)),
+        };
+        let opened = opening.open()?;
+        let first = opened.first;
+        let sinks: Vec<Uid> = opened.committers.iter().map(|(_, c)| c.uid.clone()).collect();
         self.own_since.get_or_insert(first);
         self.attempts += 1;
         if let Some(restored) = &restored {
@@ -138,11 +156,12 @@ impl Driver {
             number: self.attempts,
         };
         let attempt = Attempt::start(&blueprint, opened)?;
-        let (tasks, sinks) = (attempt.thread_count(), attempt.sink_threads().collect());
+        let (tasks, committers) = (attempt.thread_count(), attempt.committer_count());
         let coordinator =
-            Coordinator::new(self.config.checkpoint.clone(), tasks, sinks, first, self.config.clock.now());
+            Coordinator::new(self.config.checkpoint.clone(), tasks, committers, first, self.config.clock.now());
         let sources_left = attempt.source_threads();
-        Ok(Run { attempt, coordinator, epochs: BTreeMap::new(), sources_left })
+        let epochs = BTreeMap::new();
+        Ok(Run { attempt, coordinator, epochs, sources_left, sinks, markers: BTreeMap::new() })
     }
 
     /// Drives the job to its end.
@@ -256,13 +275,19 @@ impl Driver {
                 (run.sources_left == 0).then_some(Event::AllSourcesFinished { now })
             }
             TaskReport::Acknowledged { epoch, nodes } => {
+                crash::point("checkpoint.acknowledged")?;
                 if let Some(parts) = run.epochs.get_mut(&epoch) {
                     parts.nodes.extend(nodes);
                 }
                 Some(Event::Acknowledged { epoch, task: thread })
             }
             TaskReport::SnapshotFailed { epoch, error } => Some(Event::Declined { epoch, reason: error.to_string() }),
-            TaskReport::Applied { epoch } => Some(Event::Applied { epoch, task: thread }),
+            TaskReport::WantsCheckpoint => Some(Event::CheckpointWanted { now }),
+            TaskReport::Applied { epoch, marker } => {
+                let uid = run.sinks.get(thread).cloned();
+                run.markers.extend(uid.zip(marker));
+                Some(Event::Applied { epoch, sink: thread })
+            }
             TaskReport::Left(Err(Stopped::Failed(error))) => return Err(error.into()),
             TaskReport::Left(Ok(()) | Err(Stopped::Canceled)) => {
                 return Err(Error::internal("a task ended before its time").into());
@@ -285,14 +310,18 @@ impl Driver {
         match command {
             Command::Inject { epoch, kind } => {
                 tracing::debug!(job = self.config.name, epoch = epoch.0, ?kind, "checkpoint begins");
+                if let Some(store) = &self.store {
+                    store.check_fence()?;
+                }
+                crash::point("checkpoint.injected")?;
                 run.epochs.insert(epoch, EpochParts::new(self.config.clock.now()));
                 run.attempt.tell_sources(Control::Start(Barrier { epoch, kind }));
             }
             Command::WriteManifest { epoch, kind } => return self.write_manifest(run, epoch, kind).map(Some),
-            Command::Apply { epoch } => run.attempt.tell_sinks(Control::Apply(epoch)),
+            Command::Apply { epoch } => run.attempt.apply(epoch),
             Command::RecordApplied { epoch } => {
                 if let Some(store) = &self.store {
-                    store.record_applied(epoch).map_err(Outcome::from)?;
+                    store.record_applied(epoch, run.markers.clone()).map_err(Outcome::from)?;
                 }
             }
             Command::Abort { epoch, reason } => {
@@ -330,6 +359,7 @@ impl Driver {
         }
         let now = self.config.clock.now();
         run.attempt.tell_sources(Control::Completed(epoch));
+        crash::point("checkpoint.sources-told")?;
         let duration = Duration::from_micros(u64::try_from(now.0 - began.0).unwrap_or(0));
         let path = self.store.as_ref().map(|s| s.dir().join(format!("chk-{}", epoch.0)));
         let completed_at = super::epochs::system_time(now);

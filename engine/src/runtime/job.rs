@@ -29,7 +29,10 @@ impl Job {
             return Err(Error::internal("a job without a source has nothing to do"));
         }
         let store = match &config.checkpoint.dir {
-            Some(root) => Some(Arc::new(CheckpointStore::open(root, &config.name, config.checkpoint.num_retained)?)),
+            Some(root) => {
+                let open = if config.takeover { CheckpointStore::take_over } else { CheckpointStore::open };
+                Some(Arc::new(open(root, &config.name, config.checkpoint.num_retained)?))
+            }
             None => None,
         };
         let identity = match &store {
@@ -40,6 +43,9 @@ impl Job {
         let board = Arc::new(Board::new(config.name.clone(), Metrics::new(&dataflow)));
         for node in &dataflow.nodes {
             if let NodeKind::Sink(factory) = &node.kind {
+                if factory.needs_checkpoints() && config.checkpoint.interval.is_none() {
+                    return Err(needs_checkpoints(&node.name));
+                }
                 board.post(JobEvent::Guarantee { sink: node.name.clone(), guarantee: factory.guarantee() });
             }
         }
@@ -65,6 +71,13 @@ impl Job {
         thread.map_err(|e| Error::io("a thread cannot be started", e))?;
         Ok(handle)
     }
+}
+
+fn needs_checkpoints(sink: &str) -> Error {
+    Error::option(
+        format!("sink '{sink}' is to write exactly once, which needs checkpoints, and checkpointing is off"),
+        "SET 'execution.checkpointing.interval' = '10 s', or choose 'at-least-once'".to_string(),
+    )
 }
 
 fn origin(restore: &Restore, store: Option<&CheckpointStore>) -> Result<Option<Restored>> {

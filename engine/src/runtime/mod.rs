@@ -6,6 +6,7 @@
 //! - `message`, `exchange`, `gate`: what travels between threads, who sends it where, and how it is merged.
 //! - `driver`: the control thread, which performs what the checkpoint coordinator decides; `snapshot`, `epochs`: what a
 //!   checkpoint is made of; `restore`: how a job gets back to one.
+//! - `ledger`: what sinks have prepared; `committing`: makes it visible, on a thread of its own.
 //! - `collect`: a sink that hands rows to the program itself.
 //!
 //! Life of a barrier: the driver tells all sources → each notes its positions and sends the barrier → gates align →
@@ -18,6 +19,7 @@
 mod attempt;
 mod chain;
 mod collect;
+mod committing;
 mod config;
 mod driver;
 mod epochs;
@@ -25,6 +27,7 @@ mod exchange;
 mod gate;
 mod handle;
 mod job;
+mod ledger;
 mod message;
 mod metrics;
 mod plan;

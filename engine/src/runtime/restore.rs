@@ -1,15 +1,18 @@
 //! Opens the sources, operators and sinks of a job and puts them where a checkpoint says.
 //!
 //! Order: sinks first, because taking over their target shuts out writers of an earlier run and shows which epochs are
-//! visible already; epochs that the checkpoint has decided and the target does not show are applied. Then operators get
-//! the rows of the key groups that they own, whatever the parallelism was when they were written. Sources last.
+//! visible already; epochs that the checkpoint has decided and the target does not show are applied, and that is
+//! recorded. Then operators get the rows of the key groups that they own, whatever the parallelism was when they were
+//! written. Sources last.
 
 use std::sync::Arc;
 
 use super::JobConfig;
-use super::snapshot::Pending;
-use crate::checkpoint::{CheckpointStore, OperatorEntry, Restored};
-use crate::connector::{Sink, SinkContext, SinkFactory, SourceReader};
+use super::committing::Committing;
+use super::ledger::Ledger;
+use crate::checkpoint::{CheckpointStore, Facts, OperatorEntry, Restored};
+use crate::connector::{Guard, Sink, SinkContext, SinkFactory, SourceReader};
+use crate::crash;
 use crate::dataflow::{Dataflow, Node, NodeKind, OperatorFactory, Subtask, Uid};
 use crate::error::{Error, Result};
 use crate::operator::Operator;
@@ -34,42 +37,106 @@ pub(super) struct Identity {
     pub(super) generation: u64,
 }
 
-/// Opens every subtask of every node: per node, in the order of the dataflow, its subtasks.
-pub(super) fn open_nodes(
-    dataflow: &Dataflow,
-    config: &JobConfig,
-    identity: &Identity,
-    store: Option<&CheckpointStore>,
-    restored: Option<&Restored>,
-) -> Result<Vec<Vec<OpenNode>>> {
-    if let Some(restored) = restored.filter(|_| !config.ignore_unclaimed_state) {
-        check_claimed(dataflow, restored)?;
-    }
-    let mut opened: Vec<Vec<OpenNode>> = dataflow.nodes.iter().map(|_| Vec::new()).collect();
-    for (slot, node) in opened.iter_mut().zip(&dataflow.nodes) {
-        if let NodeKind::Sink(factory) = &node.kind {
-            let sinks = open_sinks(node, factory, identity, store, restored)?;
-            slot.extend(sinks.into_iter().map(OpenNode::Sink));
+/// A job whose parts are all open.
+pub(super) struct Opened {
+    /// Per node, in the order of the dataflow, its subtasks.
+    pub(super) nodes: Vec<Vec<OpenNode>>,
+    /// The committers of those sinks that have one; also by position in the dataflow.
+    pub(super) committers: Vec<(usize, Committing)>,
+    /// The first epoch that may be begun.
+    pub(super) first: Epoch,
+}
+
+/// What opening needs to know.
+pub(super) struct Opening<'a> {
+    pub(super) dataflow: &'a Dataflow,
+    pub(super) config: &'a JobConfig,
+    pub(super) identity: &'a Identity,
+    pub(super) store: Option<&'a Arc<CheckpointStore>>,
+    pub(super) restored: Option<&'a Restored>,
+    /// The highest epoch of an earlier attempt, for jobs that keep no checkpoints.
+    pub(super) newest: Epoch,
+}
+
+impl Opening<'_> {
+    /// Opens every subtask of every node.
+    pub(super) fn open(&self) -> Result<Opened> {
+        if let Some(restored) = self.restored.filter(|_| !self.config.ignore_unclaimed_state) {
+            check_claimed(self.dataflow, restored)?;
         }
-    }
-    if let (Some(store), Some(restored)) = (store, restored.filter(|r| r.manifest.pipeline == identity.pipeline)) {
-        store.record_applied(restored.manifest.epoch)?;
-    }
-    for (slot, node) in opened.iter_mut().zip(&dataflow.nodes) {
-        if let NodeKind::Operator(factory) = &node.kind {
-            let operators = open_operators(node, factory, restored, config.ignore_unclaimed_state)?;
-            slot.extend(operators.into_iter().map(OpenNode::Operator));
-        }
-    }
-    for (slot, node) in opened.iter_mut().zip(&dataflow.nodes) {
-        if let NodeKind::Source(source) = &node.kind {
-            let splits = restored.and_then(|r| r.operator(&node.uid)).map(|entry| entry.splits.as_slice());
-            for subtask in subtasks(node) {
-                slot.push(OpenNode::Source(source.factory.open(subtask, splits)?));
+        let mut nodes: Vec<Vec<OpenNode>> = self.dataflow.nodes.iter().map(|_| Vec::new()).collect();
+        let mut committers = Vec::new();
+        for (id, node) in self.dataflow.nodes.iter().enumerate() {
+            if let NodeKind::Sink(factory) = &node.kind {
+                committers.extend(self.committer(node, factory)?.map(|committing| (id, committing)));
+                for subtask in subtasks(node) {
+                    nodes[id].push(OpenNode::Sink(factory.open(&self.context(node, subtask))?));
+                }
             }
         }
+        let first = self.record(&committers)?;
+        for (id, node) in self.dataflow.nodes.iter().enumerate() {
+            if let NodeKind::Operator(factory) = &node.kind {
+                let operators = open_operators(node, factory, self.restored, self.config.ignore_unclaimed_state)?;
+                nodes[id].extend(operators.into_iter().map(OpenNode::Operator));
+            }
+        }
+        crash::point("recovery.state-loaded")?;
+        for (id, node) in self.dataflow.nodes.iter().enumerate() {
+            if let NodeKind::Source(source) = &node.kind {
+                let entry = self.restored.and_then(|r| r.operator(&node.uid));
+                let splits = entry.map(|entry| entry.splits.as_slice());
+                for subtask in subtasks(node) {
+                    nodes[id].push(OpenNode::Source(source.factory.open(subtask, splits)?));
+                }
+            }
+        }
+        crash::point("recovery.sources-assigned")?;
+        Ok(Opened { nodes, committers, first })
     }
-    Ok(opened)
+
+    fn context(&self, node: &Node, subtask: Subtask) -> SinkContext {
+        let guard = match self.store {
+            Some(store) => {
+                let store = store.clone();
+                Guard::new(move || store.check_fence())
+            }
+            None => Guard::open(),
+        };
+        SinkContext { subtask, pipeline: self.identity.pipeline.clone(), sink: node.uid.0.clone(), guard }
+    }
+
+    /// The committer of a sink, with everything visible that the restored checkpoint has decided.
+    fn committer(&self, node: &Node, factory: &Arc<dyn SinkFactory>) -> Result<Option<Committing>> {
+        let context = self.context(node, Subtask { index: 0, parallelism: node.parallelism });
+        let Some(committer) = factory.committer(&context)? else { return Ok(None) };
+        let logs = match self.restored {
+            Some(restored) => Ledger::decode(&restored.read_logs(&node.uid)?)?,
+            None => Ledger::default(),
+        };
+        let facts = Facts {
+            restored: self.restored.map(|r| r.manifest.epoch),
+            ours: self.restored.is_some_and(|r| r.manifest.pipeline == self.identity.pipeline),
+            recorded: self.store.and_then(|s| s.applied()),
+            recorded_marker: self.store.and_then(|s| s.recorded_marker(&node.uid)),
+            marker: None,
+            allow_duplicates: self.config.allow_duplicates,
+        };
+        let (uid, name) = (node.uid.clone(), node.name.clone());
+        let newest = self.store.map_or(self.newest, |s| s.newest_epoch());
+        Committing::recover(uid, name, committer, self.identity.generation, facts, logs, newest).map(Some)
+    }
+
+    /// Records what is visible now, before anything new is written; gives the first epoch of the run.
+    fn record(&self, committers: &[(usize, Committing)]) -> Result<Epoch> {
+        let Some(store) = self.store else { return Ok(self.newest.next()) };
+        let markers = committers.iter().filter_map(|(_, c)| Some((c.uid.clone(), c.marker()?))).collect();
+        let ours = self.restored.filter(|r| r.manifest.pipeline == self.identity.pipeline);
+        store.record_applied(ours.map_or(Epoch(0), |r| r.manifest.epoch), markers)?;
+        let first = store.settle()?;
+        crash::point("recovery.settled")?;
+        Ok(first)
+    }
 }
 
 fn subtasks(node: &Node) -> impl Iterator<Item = Subtask> + use<> {
@@ -93,72 +160,6 @@ fn unclaimed(restored: &Restored, what: &str) -> Error {
         "run the query that wrote the checkpoint, start with --fresh, or drop that state with \
          SET 'execution.state-recovery.ignore-unclaimed-state' = 'true'",
     )
-}
-
-fn open_sinks(
-    node: &Node,
-    factory: &Arc<dyn SinkFactory>,
-    identity: &Identity,
-    store: Option<&CheckpointStore>,
-    restored: Option<&Restored>,
-) -> Result<Vec<Box<dyn Sink>>> {
-    let open = |subtask: Subtask| {
-        let context = SinkContext { subtask, pipeline: identity.pipeline.clone(), sink: node.uid.0.clone() };
-        let mut sink = factory.open(&context)?;
-        sink.fence(identity.generation)?;
-        Ok::<_, Error>(sink)
-    };
-    let logs = match restored {
-        Some(restored) => unapplied_logs(&node.uid, identity, store, restored)?,
-        None => Vec::new(),
-    };
-    let written_by = restored.and_then(|r| r.operator(&node.uid)).map_or(node.parallelism, |entry| entry.parallelism);
-    if written_by != node.parallelism {
-        // Markers in the target are kept per subtask, so the subtasks of that time finish what they began.
-        for (index, pending) in logs {
-            recover(open(Subtask { index, parallelism: written_by })?.as_mut(), pending)?;
-        }
-        return subtasks(node).map(open).collect();
-    }
-    let mut sinks: Vec<Box<dyn Sink>> = subtasks(node).map(open).collect::<Result<_>>()?;
-    for (index, pending) in logs {
-        let sink = sinks.get_mut(index).ok_or_else(|| Error::checkpoint("a log of a subtask that does not exist"))?;
-        recover(sink.as_mut(), pending)?;
-    }
-    Ok(sinks)
-}
-
-/// Logs of the checkpoint whose epochs are not recorded as applied. A checkpoint of another pipeline is a starting point
-/// only: its own pipeline has made it visible.
-fn unapplied_logs(
-    uid: &Uid,
-    identity: &Identity,
-    store: Option<&CheckpointStore>,
-    restored: &Restored,
-) -> Result<Vec<(usize, Pending)>> {
-    let recorded = store.and_then(|s| s.applied());
-    if restored.manifest.pipeline != identity.pipeline || recorded >= Some(restored.manifest.epoch) {
-        return Ok(Vec::new());
-    }
-    let mut logs = Vec::new();
-    for (subtask, log) in restored.read_logs(uid)? {
-        let mut pending = Pending::decode(&log)?;
-        if let Some(recorded) = recorded {
-            pending.forget_up_to(recorded);
-        }
-        logs.push((subtask, pending));
-    }
-    Ok(logs)
-}
-
-fn recover(sink: &mut dyn Sink, mut pending: Pending) -> Result<()> {
-    if let Some(marker) = sink.applied_up_to()? {
-        pending.forget_up_to(marker);
-    }
-    match pending.newest() {
-        Some(newest) => pending.apply_up_to(newest, sink),
-        None => Ok(()),
-    }
 }
 
 fn open_operators(
@@ -191,12 +192,4 @@ fn open_operators(
         }
     }
     Ok(operators)
-}
-
-/// The first epoch of an attempt: above every one that was ever begun.
-pub(super) fn first_epoch(store: Option<&CheckpointStore>, last: Option<Epoch>) -> Result<Epoch> {
-    match store {
-        Some(store) => store.settle(),
-        None => Ok(last.map_or(Epoch(1), Epoch::next)),
-    }
 }

@@ -2,8 +2,7 @@
 //! the driver.
 //!
 //! The task hands over frozen batches and goes on at once. A sink's part is the log of every epoch that it has prepared
-//! and not yet applied: when an epoch is given up, its rows stay in the logs of the epochs after it, so that nothing is
-//! lost and the newest checkpoint alone is enough for recovery.
+//! and that is not yet applied, see `ledger`.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,8 +11,10 @@ use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::driver::{Report, TaskReport};
+use super::ledger;
 use crate::checkpoint::{CheckpointStore, FileEntry};
-use crate::connector::{EpochLog, Sink, SplitPosition};
+use crate::connector::{EpochLog, SplitPosition};
+use crate::crash;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
 use crate::state::Distribution;
@@ -24,87 +25,28 @@ const WRITERS: usize = 2;
 /// Snapshots that wait for them; more make the tasks wait.
 const QUEUE: usize = 64;
 
-/// Prepared epochs of one sink subtask that are not applied yet, oldest first.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Pending(Vec<(Epoch, Arc<EpochLog>)>);
-
-impl Pending {
-    /// Adds what the sink has prepared. An empty log asks for nothing and is not kept.
-    pub(super) fn push(&mut self, epoch: Epoch, log: EpochLog) {
-        if !log.is_empty() {
-            self.0.push((epoch, Arc::new(log)));
-        }
-    }
-
-    /// Makes every epoch up to `epoch` visible, in order, and forgets it.
-    pub(super) fn apply_up_to(&mut self, epoch: Epoch, sink: &mut dyn Sink) -> Result<()> {
-        while let Some((first, log)) = self.0.first().filter(|(first, _)| *first <= epoch) {
-            sink.apply(*first, log)?;
-            self.0.remove(0);
-        }
-        Ok(())
-    }
-
-    /// Forgets every epoch up to `epoch`: it is visible already.
-    pub(super) fn forget_up_to(&mut self, epoch: Epoch) {
-        self.0.retain(|(e, _)| *e > epoch);
-    }
-
-    /// The newest prepared epoch.
-    pub(super) fn newest(&self) -> Option<Epoch> {
-        self.0.last().map(|(epoch, _)| *epoch)
-    }
-
-    /// As one log for the store: per epoch its number and length (8 bytes each, little endian) and its content.
-    pub(super) fn encode(&self) -> EpochLog {
-        let mut bytes = Vec::new();
-        for (epoch, log) in &self.0 {
-            bytes.extend_from_slice(&epoch.0.to_le_bytes());
-            bytes.extend_from_slice(&(log.bytes().len() as u64).to_le_bytes());
-            bytes.extend_from_slice(log.bytes());
-        }
-        EpochLog::new(bytes)
-    }
-
-    /// Reads what [`Pending::encode`] wrote.
-    pub(super) fn decode(log: &EpochLog) -> Result<Self> {
-        let short = || Error::checkpoint("a sink's log ends in the middle of an epoch");
-        let mut pending = Pending::default();
-        let mut rest = log.bytes();
-        while !rest.is_empty() {
-            let (epoch, after) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-            let (length, after) = after.split_first_chunk::<8>().ok_or_else(short)?;
-            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
-            let (content, after) = after.split_at_checked(length).ok_or_else(short)?;
-            pending.push(Epoch(u64::from_le_bytes(*epoch)), EpochLog::new(content.to_vec()));
-            rest = after;
-        }
-        Ok(pending)
-    }
-}
-
 /// The frozen part of one node of a subtask.
 pub(super) struct FrozenNode {
     uid: Uid,
     states: Vec<(&'static str, Distribution, Vec<RecordBatch>)>,
     splits: Vec<SplitPosition>,
-    pending: Pending,
+    log: Vec<(Epoch, Arc<EpochLog>)>,
 }
 
 impl FrozenNode {
     /// States of an operator.
     pub(super) fn of_states(uid: Uid, states: Vec<(&'static str, Distribution, Vec<RecordBatch>)>) -> Self {
-        FrozenNode { uid, states, splits: Vec::new(), pending: Pending::default() }
+        FrozenNode { uid, states, splits: Vec::new(), log: Vec::new() }
     }
 
     /// Positions of a source.
     pub(super) fn of_splits(uid: Uid, splits: Vec<SplitPosition>) -> Self {
-        FrozenNode { uid, states: Vec::new(), splits, pending: Pending::default() }
+        FrozenNode { uid, states: Vec::new(), splits, log: Vec::new() }
     }
 
     /// Prepared epochs of a sink.
-    pub(super) fn of_log(uid: Uid, pending: Pending) -> Self {
-        FrozenNode { uid, states: Vec::new(), splits: Vec::new(), pending }
+    pub(super) fn of_log(uid: Uid, log: Vec<(Epoch, Arc<EpochLog>)>) -> Self {
+        FrozenNode { uid, states: Vec::new(), splits: Vec::new(), log }
     }
 }
 
@@ -207,7 +149,9 @@ fn write_node(store: &CheckpointStore, epoch: Epoch, subtask: usize, node: &Froz
         let file = has_rows.then(|| store.write_state(epoch, &node.uid, name, subtask, batches)).transpose()?;
         states.push((*name, *distribution, file));
     }
-    let log = node.pending.encode();
+    crash::point("checkpoint.state-written")?;
+    let log = ledger::encode(&node.log);
     let log = (!log.is_empty()).then(|| store.write_log(epoch, &node.uid, subtask, &log)).transpose()?;
+    crash::point("checkpoint.log-written")?;
     Ok(WrittenNode { uid: node.uid.clone(), subtask, states, splits: node.splits.clone(), log })
 }

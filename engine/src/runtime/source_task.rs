@@ -22,6 +22,7 @@ use super::watermarks::{Advance, SourceWatermarks};
 use crate::changelog::ChangelogBatch;
 use crate::checkpoint::CheckpointKind;
 use crate::connector::{Polled, SourceReader, SplitId, SplitPosition};
+use crate::crash;
 use crate::dataflow::{Uid, WatermarkStrategy};
 use crate::error::{Error, Result};
 use crate::operators::project_batch;
@@ -118,7 +119,6 @@ impl SourceTask {
     fn obey(&mut self, control: Control) -> TaskResult {
         match control {
             Control::Start(barrier) => self.checkpoint(barrier),
-            Control::Apply(epoch) => self.context.apply(epoch),
             Control::Completed(epoch) => {
                 while let Some((oldest, positions)) = self.positions.pop_front_if(|(oldest, _)| *oldest <= epoch) {
                     if oldest == epoch {
@@ -133,6 +133,7 @@ impl SourceTask {
 
     fn checkpoint(&mut self, barrier: Barrier) -> TaskResult {
         let positions = self.parts.reader.positions()?;
+        crash::point("checkpoint.source-noted")?;
         if self.positions.len() == POSITIONS_KEPT {
             self.positions.pop_front();
         }

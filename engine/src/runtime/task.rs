@@ -28,9 +28,7 @@ const SMALL_BATCH: usize = 512;
 pub(super) enum Control {
     /// Start a checkpoint (sources only).
     Start(Barrier),
-    /// Make everything up to this epoch visible.
-    Apply(Epoch),
-    /// This checkpoint is durable.
+    /// This checkpoint is durable (sources only).
     Completed(Epoch),
     /// End now.
     Leave,
@@ -68,24 +66,18 @@ impl TaskContext {
     /// Takes the subtask's part of a checkpoint; `own` is the part of the source, if the task has one.
     pub(super) fn snapshot(&mut self, barrier: Barrier, own: Option<FrozenNode>) -> TaskResult {
         self.stopped |= barrier.kind == CheckpointKind::Stop;
-        let mut nodes = self.chain.freeze(barrier)?;
+        let mut nodes = self.chain.freeze(barrier, self.reports.subtask)?;
         nodes.extend(own);
         tracing::trace!(epoch = barrier.epoch.0, thread = self.reports.thread, "state frozen");
         self.snapshots.hand_over(Frozen { epoch: barrier.epoch, sender: self.reports.clone(), nodes });
         Ok(())
     }
 
-    /// Applies an epoch if the task has sinks.
-    pub(super) fn apply(&mut self, epoch: Epoch) -> TaskResult {
-        if self.chain.has_sinks() {
-            self.chain.apply(epoch)?;
-            self.reports.send(TaskReport::Applied { epoch });
-        }
-        Ok(())
-    }
-
-    /// Fires due timers, and ticks the sinks when it is time.
+    /// Fires due timers, ticks the sinks when it is time, and tells the driver when a log has grown long.
     pub(super) fn keep_time(&mut self) -> TaskResult {
+        if self.chain.wants_checkpoint() {
+            self.reports.send(TaskReport::WantsCheckpoint);
+        }
         if self.next_timer().is_some_and(|at| at <= self.clock.now()) {
             self.chain.fire_timers()?;
         }
@@ -131,7 +123,6 @@ impl ChannelTask {
         loop {
             loop {
                 match self.context.control.try_recv() {
-                    Ok(Control::Apply(epoch)) => self.context.apply(epoch)?,
                     Ok(Control::Start(_) | Control::Completed(_)) => {}
                     Ok(Control::Leave) => return Ok(()),
                     Err(TryRecvError::Empty) => break,

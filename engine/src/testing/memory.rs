@@ -15,7 +15,7 @@ use arrow::ipc::writer::StreamWriter;
 
 use crate::changelog::ChangelogBatch;
 use crate::connector::{
-    EpochLog, Polled, Sink, SinkContext, SinkFactory, SourceFactory, SourceReader, SplitId, SplitPosition,
+    Committer, EpochLog, Polled, Sink, SinkContext, SinkFactory, SourceFactory, SourceReader, SplitId, SplitPosition,
 };
 use crate::dataflow::Subtask;
 use crate::error::{Error, Result};
@@ -183,9 +183,9 @@ impl SourceReader for VectorReader {
 #[derive(Debug, Default)]
 struct Table {
     rows: Vec<RecordBatch>,
-    markers: BTreeMap<(String, usize), Epoch>,
+    markers: BTreeMap<String, Epoch>,
     generation: u64,
-    applied: Vec<(usize, Epoch)>,
+    applied: Vec<Epoch>,
     /// Calls of `apply` that shall fail.
     failures: usize,
 }
@@ -207,7 +207,12 @@ impl RecordingTarget {
         Arc::new(self.clone())
     }
 
-    /// Lets the next `calls` calls of `apply` fail as if the target were away for a moment.
+    /// Loses the markers, as a topic does that is made anew.
+    pub fn lose_markers(&self) {
+        lock(&self.table.0).markers.clear();
+    }
+
+    /// Lets the next `calls` calls of `apply` with rows fail as if the target were away for a moment.
     pub fn fail_applies(&self, calls: usize) {
         lock(&self.table.0).failures = calls;
     }
@@ -222,8 +227,8 @@ impl RecordingTarget {
         lock(&self.table.0).rows.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// Which subtask applied which epoch, in order.
-    pub fn applied(&self) -> Vec<(usize, Epoch)> {
+    /// The epochs that brought rows, in the order in which they became visible.
+    pub fn applied(&self) -> Vec<Epoch> {
         lock(&self.table.0).applied.clone()
     }
 
@@ -240,9 +245,13 @@ impl RecordingTarget {
 }
 
 impl SinkFactory for RecordingTarget {
-    fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
-        let shard = (format!("{}/{}", context.pipeline, context.sink), context.subtask.index);
-        Ok(Box::new(RecordingSink { target: self.clone(), shard, buffer: Vec::new(), generation: 0 }))
+    fn open(&self, _context: &SinkContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(RecordingSink { buffer: Vec::new() }))
+    }
+
+    fn committer(&self, context: &SinkContext) -> Result<Option<Box<dyn Committer>>> {
+        let sink = format!("{}/{}", context.pipeline, context.sink);
+        Ok(Some(Box::new(RecordingCommitter { target: self.clone(), sink, generation: 0 })))
     }
 
     fn guarantee(&self) -> &'static str {
@@ -251,10 +260,7 @@ impl SinkFactory for RecordingTarget {
 }
 
 struct RecordingSink {
-    target: RecordingTarget,
-    shard: (String, usize),
     buffer: Vec<RecordBatch>,
-    generation: u64,
 }
 
 impl Sink for RecordingSink {
@@ -271,34 +277,50 @@ impl Sink for RecordingSink {
         }
         Ok(EpochLog::new(writer.into_inner()?))
     }
+}
 
-    fn applied_up_to(&mut self) -> Result<Option<Epoch>> {
-        Ok(lock(&self.target.table.0).markers.get(&self.shard).copied())
-    }
+struct RecordingCommitter {
+    target: RecordingTarget,
+    /// Name of the marker.
+    sink: String,
+    generation: u64,
+}
 
-    fn apply(&mut self, epoch: Epoch, log: &EpochLog) -> Result<()> {
-        let batches: Vec<RecordBatch> = StreamReader::try_new(log.bytes(), None)?.collect::<Result<_, _>>()?;
-        let mut table = lock(&self.target.table.0);
-        if table.generation > self.generation {
-            return Err(Error::refused("memory", "fenced by a newer process", "stop one of the two"));
-        }
-        if table.failures > 0 {
-            table.failures -= 1;
-            return Err(Error::connector("memory", "the target is away"));
-        }
-        if table.markers.get(&self.shard).is_none_or(|marker| *marker < epoch) {
-            table.markers.insert(self.shard.clone(), epoch);
-            table.applied.push((self.shard.1, epoch));
-            table.rows.extend(batches);
-            self.target.table.1.notify_all();
-        }
-        Ok(())
-    }
-
+impl Committer for RecordingCommitter {
     fn fence(&mut self, generation: u64) -> Result<()> {
         self.generation = generation;
         let mut table = lock(&self.target.table.0);
         table.generation = table.generation.max(generation);
+        Ok(())
+    }
+
+    fn applied_up_to(&mut self) -> Result<Option<Epoch>> {
+        Ok(lock(&self.target.table.0).markers.get(&self.sink).copied())
+    }
+
+    fn apply(&mut self, epoch: Epoch, logs: &[Arc<EpochLog>]) -> Result<()> {
+        let mut batches = Vec::new();
+        for log in logs {
+            for batch in StreamReader::try_new(log.bytes(), None)? {
+                batches.push(batch?);
+            }
+        }
+        let mut table = lock(&self.target.table.0);
+        if table.generation > self.generation {
+            return Err(Error::refused("memory", "fenced by a newer process", "stop one of the two"));
+        }
+        if table.failures > 0 && !logs.is_empty() {
+            table.failures -= 1;
+            return Err(Error::connector("memory", "the target is away"));
+        }
+        if table.markers.get(&self.sink).is_none_or(|marker| *marker < epoch) {
+            table.markers.insert(self.sink.clone(), epoch);
+            if !logs.is_empty() {
+                table.applied.push(epoch);
+            }
+            table.rows.extend(batches);
+            self.target.table.1.notify_all();
+        }
         Ok(())
     }
 }

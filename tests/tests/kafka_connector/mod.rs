@@ -19,7 +19,8 @@ use arrow::util::display::array_value_to_string;
 use eddyline_connectors::kafka::KafkaConnector;
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::connector::{
-    ColumnKind, ConnectorFactory, Polled, Sink, SinkContext, SourceReader, SplitPosition, TableColumn, TableDescription,
+    ColumnKind, ConnectorFactory, Guard, Polled, Sink, SinkContext, SourceReader, SplitPosition, TableColumn,
+    TableDescription,
 };
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::error::Result;
@@ -84,7 +85,7 @@ impl Table {
     }
 
     fn open_sink(&self, subtask: Subtask) -> Result<Box<dyn Sink>> {
-        let context = SinkContext { subtask, pipeline: "p".to_string(), sink: "s".to_string() };
+        let context = SinkContext { subtask, pipeline: "p".to_string(), sink: "s".to_string(), guard: Guard::open() };
         KafkaConnector.sink(&self.0)?.factory.open(&context)
     }
 

@@ -139,7 +139,7 @@ fn a_checkpoint_of_another_query_is_refused_unless_allowed() {
     let other = || {
         let mut flow = Dataflow::default();
         let read = source(&mut flow, "source", input(&valve), true, 1);
-        sink(&mut flow, read, RecordingTarget::new().sink());
+        sink(&mut flow, read, target.sink());
         flow
     };
     let error = Job::start(other(), config(Some(dir.path()))).unwrap_err();
@@ -147,6 +147,40 @@ fn a_checkpoint_of_another_query_is_refused_unless_allowed() {
     assert!(error.hint().unwrap().contains("ignore-unclaimed-state"));
     let allowed = JobConfig { ignore_unclaimed_state: true, ..config(Some(dir.path())) };
     wait(&Job::start(other(), allowed).unwrap()).unwrap();
+}
+
+#[test]
+fn a_target_that_lost_its_marker_is_never_guessed_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let (valve, target) = (Valve::at(0), RecordingTarget::new());
+    run_half(dir.path(), 2, &valve, &target);
+    valve.open();
+    target.lose_markers();
+    let flow = || counting(input(&valve), &never(), 2, &target);
+    let error = Job::start(flow(), config(Some(dir.path()))).unwrap_err();
+    assert!(error.to_string().contains("no longer has the marker"), "{error}");
+    assert!(error.hint().unwrap().contains("allow-duplicates"));
+    let allowed = JobConfig { allow_duplicates: true, ..config(Some(dir.path())) };
+    wait(&Job::start(flow(), allowed).unwrap()).unwrap();
+    assert_counted_once(&target, KEYS, PER_KEY);
+}
+
+#[test]
+fn a_job_that_is_taken_over_fails_and_writes_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (valve, target) = (Valve::at(300), RecordingTarget::new());
+    let flow = || counting(input(&valve), &never(), 2, &target);
+    let first = Job::start(flow(), config(Some(dir.path()))).unwrap();
+    assert!(target.wait_for_rows(SPLITS * 300, PATIENCE));
+    let refused = Job::start(flow(), config(Some(dir.path()))).unwrap_err();
+    assert!(refused.to_string().contains("in use by process"), "{refused}");
+    assert!(refused.hint().unwrap().contains("--takeover"));
+    let second = Job::start(flow(), JobConfig { takeover: true, ..config(Some(dir.path())) }).unwrap();
+    valve.open();
+    let lost = wait(&first).unwrap_err();
+    assert!(lost.to_string().contains("fence"), "{lost}");
+    assert_eq!(wait(&second).unwrap().state, JobState::Finished);
+    assert_counted_once(&target, KEYS, PER_KEY);
 }
 
 #[test]
