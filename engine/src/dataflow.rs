@@ -147,6 +147,12 @@ impl Dataflow {
         self.nodes.iter().all(|n| !matches!(&n.kind, NodeKind::Source(s) if !s.bounded))
     }
 
+    /// Name of a sink whose guarantee holds only for jobs that take checkpoints, if there is one.
+    pub fn needs_checkpoints(&self) -> Option<&str> {
+        let needs = |node: &&Node| matches!(&node.kind, NodeKind::Sink(factory) if factory.needs_checkpoints());
+        self.nodes.iter().find(needs).map(|node| node.name.as_str())
+    }
+
     /// Checks the invariants of the module's page.
     pub fn validate(&self) -> Result<()> {
         let mut uids = std::collections::HashSet::new();

@@ -76,6 +76,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     } else if let Some(path) = &arguments.from {
         session.set_restore(Restore::Path(path.clone()));
     }
+    session.set_takeover(arguments.takeover);
     let mut runner = Runner { arguments, interrupt: Interrupt::install()?, jobs: Vec::new() };
     for statement in &statements {
         let outcome = session.execute(statement);

@@ -54,6 +54,9 @@ pub struct RunArguments {
     /// Start jobs without state, although there are checkpoints of their name.
     #[arg(long)]
     pub fresh: bool,
+    /// Shut out another process that still runs the jobs of this file; it stops and commits nothing more.
+    #[arg(long)]
+    pub takeover: bool,
     /// Print a line {"schema": [{"name", "type"}, …]} before the changes (with --output jsonl).
     #[arg(long)]
     pub schema: bool,

@@ -38,6 +38,11 @@ pub const MINI_BATCH_LATENCY: &str = "table.exec.mini-batch.allow-latency";
 /// How many rows are collected at most.
 pub const MINI_BATCH_SIZE: &str = "table.exec.mini-batch.size";
 
+/// True when state that no operator of the query claims may be dropped.
+pub const IGNORE_UNCLAIMED: &str = "execution.state-recovery.ignore-unclaimed-state";
+/// True when a job may run on although its exactly-once target then holds rows twice.
+pub const ALLOW_DUPLICATES: &str = "eddyline.recovery.allow-duplicates";
+
 /// What Flink called [`RECOVERY_PATH`] before.
 const OLD_RECOVERY_PATH: &str = "execution.savepoint.path";
 
@@ -88,6 +93,13 @@ fn session_specs() -> Vec<OptionSpec> {
         default("sql-client.execution.max-table-result.rows", Integer, "1000000", "Most rows of a result to keep."),
         default("sql-client.display.max-column-width", Integer, "30", "Longest text shown in a column."),
         default("sql-client.verbose", Boolean, "false", "Show the causes of errors too."),
+        default(IGNORE_UNCLAIMED, Boolean, "false", "Drop state in a checkpoint that the query no longer has."),
+        default(
+            ALLOW_DUPLICATES,
+            Boolean,
+            "false",
+            "Run on, and write rows twice, when an exactly-once target is ahead of the restored checkpoint or lost its marker.",
+        ),
         optional("sql-client.*", Text, "Settings of Flink's SQL client without meaning here."),
         optional("eddyline.*", Text, "Settings of this program that Flink ignores."),
     ]

@@ -64,6 +64,7 @@ pub struct Session {
     settings: Config,
     registry: Registry,
     restore: Option<Restore>,
+    takeover: bool,
     jobs: Vec<JobHandle>,
     warnings: Vec<String>,
 }
@@ -83,6 +84,7 @@ impl Session {
             settings: Config::default(),
             registry,
             restore: None,
+            takeover: false,
             jobs: Vec::new(),
             warnings: Vec::new(),
         }
@@ -91,6 +93,11 @@ impl Session {
     /// Says where jobs of this session start, over what the settings say.
     pub fn set_restore(&mut self, restore: Restore) {
         self.restore = Some(restore);
+    }
+
+    /// Lets jobs of this session shut out other processes that run them.
+    pub fn set_takeover(&mut self, takeover: bool) {
+        self.takeover = takeover;
     }
 
     /// Sets one configuration key.
@@ -214,7 +221,7 @@ impl Session {
             format!("insert-into_default_catalog.default_database.{}", targets.join("_"))
         });
         let mut config = self.job_config(name)?;
-        if planned.bounded && config.checkpoint.dir.is_none() {
+        if planned.bounded && config.checkpoint.dir.is_none() && planned.dataflow.needs_checkpoints().is_none() {
             // A job over bounded input without a checkpoint folder runs again from the start.
             config.checkpoint.interval = None;
         } else if config.checkpoint.dir.is_none() && config.checkpoint.interval.is_some() {
@@ -280,11 +287,14 @@ impl Session {
         };
         config.auto_watermark_interval = options.duration(config::AUTO_WATERMARK_INTERVAL)?.unwrap_or_default();
         config.idle_timeout = options.duration(config::IDLE_TIMEOUT)?.filter(|timeout| !timeout.is_zero());
-        config.ignore_unclaimed_state = self
-            .settings
-            .text("execution.state-recovery.ignore-unclaimed-state")
-            .is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        config.ignore_unclaimed_state = self.is_on(config::IGNORE_UNCLAIMED);
+        config.allow_duplicates = self.is_on(config::ALLOW_DUPLICATES);
+        config.takeover = self.takeover;
         Ok(config)
+    }
+
+    fn is_on(&self, key: &str) -> bool {
+        self.settings.text(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
     }
 
     fn is_off(&self, key: &str) -> bool {

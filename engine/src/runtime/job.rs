@@ -28,6 +28,9 @@ impl Job {
         if !dataflow.nodes.iter().any(|n| matches!(n.kind, NodeKind::Source(_))) {
             return Err(Error::internal("a job without a source has nothing to do"));
         }
+        if let Some(sink) = dataflow.needs_checkpoints().filter(|_| config.checkpoint.interval.is_none()) {
+            return Err(needs_checkpoints(sink));
+        }
         let store = match &config.checkpoint.dir {
             Some(root) => {
                 let open = if config.takeover { CheckpointStore::take_over } else { CheckpointStore::open };
@@ -43,9 +46,6 @@ impl Job {
         let board = Arc::new(Board::new(config.name.clone(), Metrics::new(&dataflow)));
         for node in &dataflow.nodes {
             if let NodeKind::Sink(factory) = &node.kind {
-                if factory.needs_checkpoints() && config.checkpoint.interval.is_none() {
-                    return Err(needs_checkpoints(&node.name));
-                }
                 board.post(JobEvent::Guarantee { sink: node.name.clone(), guarantee: factory.guarantee() });
             }
         }
