@@ -46,6 +46,11 @@ pub struct Program {
 impl Program {
     /// Starts `eddyline` with `arguments` in `folder`; output goes to `output.txt` there, appended.
     pub fn start(folder: &Path, arguments: &[String]) -> Program {
+        Program::start_with(folder, arguments, &[])
+    }
+
+    /// Starts it with additional environment variables, such as those of crash points.
+    pub fn start_with(folder: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Program {
         let output = folder.join("output.txt");
         let log = || {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(&output);
@@ -53,6 +58,7 @@ impl Program {
         };
         let mut command = tied(&eddyline().to_string_lossy(), None);
         command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(log()).stderr(log());
+        command.envs(environment.iter().copied());
         let child = spawn(command).expect("the program starts");
         Program { child, output }
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod crash_points;
 mod failures;
 mod jdbc_connector;
 mod kafka_connector;

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
+use datafusion_physical_expr::expressions::CastExpr;
 use eddyline_engine::connector::{SinkChanges, SourceChanges};
 
 use super::lower::as_column;
-use super::stream_plan::{JoinKind, StreamPlan};
+use super::stream_plan::{Expression, JoinKind, StreamPlan};
 use crate::error::{Result, SqlError, SqlState};
 
 /// True when `plan` never takes a row back.
@@ -44,11 +45,18 @@ pub fn upsert_key(plan: &StreamPlan) -> Option<Vec<usize>> {
         StreamPlan::Deduplicate { keys, .. } => Some(keys.clone()),
         StreamPlan::Filter { input, .. } => upsert_key(input),
         StreamPlan::Project { input, expressions, .. } => {
-            let find = |key: usize| expressions.iter().position(|e| as_column(e) == Some(key));
+            let find = |key: usize| expressions.iter().position(|e| as_same_column(e) == Some(key));
             upsert_key(input)?.into_iter().map(find).collect()
         }
         _ => None,
     }
+}
+
+/// The column whose values an expression tells apart: the column itself, or an integer made wider (what an INSERT does
+/// to an INT key on its way into a BIGINT column; a cast between integers is only ever bound as a widening).
+fn as_same_column(expression: &Expression) -> Option<usize> {
+    let widened = |cast: &CastExpr| cast.cast_type().is_integer().then(|| as_column(cast.expr())).flatten();
+    as_column(expression).or_else(|| expression.downcast_ref::<CastExpr>().and_then(widened))
 }
 
 /// True when a producer under `plan` must send old rows, given that the consumer of `plan` needs them or not.
