@@ -23,6 +23,8 @@ enum Workload {
     Filter,
     /// From the start of the program to the first row of a small query.
     Start,
+    /// JSON rows from Kafka to Kafka, at least once and exactly once in turn.
+    Guarantee,
     /// Checkpoints of a million keys (`--keys`) while rows come in, and a restart from the last one.
     Checkpoint,
 }
@@ -104,6 +106,9 @@ fn main() {
     }
     if wanted(Workload::Start) {
         workloads::start::run(&setup);
+    }
+    if wanted(Workload::Guarantee) {
+        workloads::guarantee::run(&setup);
     }
     if wanted(Workload::Checkpoint) {
         workloads::checkpoint::run(&setup);

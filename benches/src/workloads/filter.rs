@@ -11,7 +11,7 @@ use crate::child::Measured;
 use crate::report::{DRAIN_COLUMNS, Table, drain_figures};
 use crate::topics::{self, MEDIAN_PRICE, PARTITIONS};
 
-const COLUMNS: &str = "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, \
+pub(super) const COLUMNS: &str = "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, \
                        `dateTime` TIMESTAMP(3), extra STRING";
 
 /// Measures one sink after the other over the same topic.

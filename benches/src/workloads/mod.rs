@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod filter;
+pub mod guarantee;
 pub mod start;
 pub mod wordcount;
 
