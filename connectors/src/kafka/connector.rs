@@ -8,8 +8,9 @@ use eddyline_engine::connector::{
 };
 use eddyline_engine::error::{Error, Result};
 
+use super::delivery::Target;
 use super::layout::Layout;
-use super::options::{Formats, SinkOptions, SourceOptions, specs};
+use super::options::{Formats, SourceOptions, specs};
 use super::sink::KafkaSinkFactory;
 use super::source::KafkaSourceFactory;
 use super::{KAFKA, metadata, properties};
@@ -56,14 +57,13 @@ impl ConnectorFactory for KafkaConnector {
 
     fn sink(&self, table: &TableDescription) -> Result<TableSink> {
         let options = Options::check(KAFKA, &table.options, specs())?;
-        let parsed = SinkOptions::parse(&options)?;
+        let target = Target::parse(&options)?;
         let formats = Formats::create(&options)?;
         let changes = formats.value.sink_changes();
         refuse_primary_key(table, &options, changes == SinkChanges::Append)?;
         let layout = Layout::of_sink(table, &options)?;
-        let client = properties::producer(&options, &parsed)?;
         drop(layout.encoders(&formats)?);
-        Ok(TableSink { factory: Arc::new(KafkaSinkFactory::new(parsed, client, layout, formats)), changes })
+        Ok(TableSink { factory: Arc::new(KafkaSinkFactory::new(target, layout, formats)), changes })
     }
 }
 

@@ -12,8 +12,10 @@
 mod client;
 mod connector;
 mod consumer;
+pub(crate) mod delivery;
 mod discovery;
 mod embedded;
+mod exactly_once;
 mod layout;
 mod metadata;
 mod options;

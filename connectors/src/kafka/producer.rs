@@ -20,11 +20,13 @@ use super::client::{Client, topic_name};
 const STEP_MS: i32 = 50;
 
 /// One message to send.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Outgoing<'a> {
     /// None leaves the choice to librdkafka's partitioner.
     pub(super) partition: Option<i32>,
     pub(super) key: Option<&'a [u8]>,
-    pub(super) value: &'a [u8],
+    /// None for a tombstone.
+    pub(super) value: Option<&'a [u8]>,
     /// Milliseconds since the epoch; None is now.
     pub(super) timestamp_ms: Option<i64>,
     /// Names and values.
@@ -70,7 +72,7 @@ impl Producer {
                     self.check()?;
                 }
                 RDKafkaErrorCode::MessageSizeTooLarge => {
-                    let bytes = message.value.len() + message.key.map_or(0, <[u8]>::len);
+                    let bytes = message.value.map_or(0, <[u8]>::len) + message.key.map_or(0, <[u8]>::len);
                     let text = format!("a message of {bytes} bytes to topic '{}' is too large", self.name);
                     return Err(Error::data(text).with_hint("raise 'properties.max.request.size'"));
                 }
@@ -83,7 +85,7 @@ impl Producer {
         use sys::rd_kafka_vtype_t as V;
         let headers = native_headers(message.headers);
         let (key, key_length) = parts(message.key);
-        let (value, length) = parts(Some(message.value));
+        let (value, length) = parts(message.value);
         // SAFETY: the arguments follow the tags that announce them, as the variadic call wants; librdkafka copies key
         // and value, and takes the headers over when it answers without error.
         let code: RDKafkaRespErr = unsafe {

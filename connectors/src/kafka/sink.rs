@@ -1,6 +1,4 @@
-//! Writing, at least once: rows are sent as they come, and the barrier passes only when all of them have arrived.
-
-use std::time::Duration;
+//! Writing: rows become messages, and [`Delivery`] brings them to the topic.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -11,106 +9,61 @@ use eddyline_engine::changelog::ChangelogBatch;
 use eddyline_engine::connector::{EpochLog, Sink, SinkContext, SinkFactory};
 use eddyline_engine::error::{Error, Result};
 use eddyline_engine::time::Epoch;
-use rdkafka::ClientConfig;
 
-use super::client::missing_topic;
-use super::embedded;
+use super::delivery::{Delivery, Encoded, Target};
 use super::layout::{Layout, Origin};
 use super::metadata::Metadata;
-use super::options::{Formats, Guarantee, Partitioner, SinkOptions};
-use super::producer::{Outgoing, Producer};
+use super::options::Formats;
 use crate::format::{Encoder, Messages};
-
-/// How long the end of a job waits for messages that nobody has to wait for.
-const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// Makes sinks of one table.
 pub(super) struct KafkaSinkFactory {
-    options: SinkOptions,
-    config: ClientConfig,
+    target: Target,
     layout: Layout,
     formats: Formats,
 }
 
 impl KafkaSinkFactory {
-    pub(super) fn new(options: SinkOptions, config: ClientConfig, layout: Layout, formats: Formats) -> Self {
-        KafkaSinkFactory { options, config, layout, formats }
+    pub(super) fn new(target: Target, layout: Layout, formats: Formats) -> Self {
+        KafkaSinkFactory { target, layout, formats }
     }
 }
 
 impl SinkFactory for KafkaSinkFactory {
     fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
-        let topic = &self.options.topic;
-        let mut config = self.config.clone();
-        if let Some(partitions) = self.options.embedded {
-            config.set("bootstrap.servers", embedded::bootstrap()?);
-            embedded::create_topic(topic, partitions)?;
-        }
-        let producer = Producer::new(&config, topic)?;
-        let known = producer.client().topics()?;
-        let partitions = known.get(topic).ok_or_else(|| missing_topic(topic, &known))?.len() as i32;
         let (key, value) = self.layout.encoders(&self.formats)?;
         let column = |wanted: Metadata| self.layout.origins.iter().position(|o| *o == Origin::Metadata(wanted));
-        let partition = match self.options.partitioner {
-            Partitioner::Default => Choice::Client,
-            Partitioner::Fixed => Choice::Fixed((context.subtask.index as i32).rem_euclid(partitions)),
-            Partitioner::RoundRobin => Choice::Next { next: context.subtask.index as i32 % partitions, partitions },
-        };
         Ok(Box::new(KafkaSink {
-            guarantee: self.options.guarantee,
             timestamp_column: column(Metadata::Timestamp),
             headers_column: column(Metadata::Headers),
             layout: self.layout.clone(),
             key,
             value,
-            partition,
             keys: Messages::new(),
             values: Messages::new(),
-            producer,
+            delivery: self.target.open(context)?,
         }))
     }
 
     fn guarantee(&self) -> &'static str {
-        match self.options.guarantee {
-            Guarantee::None => "none",
-            Guarantee::AtLeastOnce => "at-least-once",
-        }
+        self.target.guarantee()
     }
-}
 
-/// The partition of the next message.
-enum Choice {
-    Client,
-    Fixed(i32),
-    Next { next: i32, partitions: i32 },
-}
-
-impl Choice {
-    fn next(&mut self) -> Option<i32> {
-        match self {
-            Choice::Client => None,
-            Choice::Fixed(partition) => Some(*partition),
-            Choice::Next { next, partitions } => {
-                let chosen = *next;
-                *next = (chosen + 1) % *partitions;
-                Some(chosen)
-            }
-        }
+    fn needs_checkpoints(&self) -> bool {
+        self.target.needs_checkpoints()
     }
 }
 
 struct KafkaSink {
-    guarantee: Guarantee,
     timestamp_column: Option<usize>,
     headers_column: Option<usize>,
     layout: Layout,
     key: Option<Box<dyn Encoder>>,
     value: Box<dyn Encoder>,
 
-    partition: Choice,
     keys: Messages,
     values: Messages,
-    producer: Producer,
+    delivery: Delivery,
 }
 
 impl KafkaSink {
@@ -142,35 +95,26 @@ impl Sink for KafkaSink {
         let timestamps = timestamps.as_ref().map(|column| column.as_primitive::<TimestampMillisecondType>());
         for (row, value) in self.values.iter().enumerate() {
             let headers = self.headers_column.map(|c| headers(batch.column(c), row)).unwrap_or_default();
-            self.producer.send(&Outgoing {
-                partition: self.partition.next(),
+            self.delivery.send(&Encoded {
                 key: self.keys.get(row),
-                value,
+                value: Some(value),
                 timestamp_ms: timestamps.filter(|t| t.is_valid(row)).map(|t| t.value(row)),
                 headers: &headers,
             })?;
         }
-        self.producer.check()
+        self.delivery.check()
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.producer.check()
+        self.delivery.check()
     }
 
     fn prepare(&mut self, _epoch: Epoch) -> Result<EpochLog> {
-        match self.guarantee {
-            Guarantee::None => self.producer.check()?,
-            Guarantee::AtLeastOnce => self.producer.flush()?,
-        }
-        Ok(EpochLog::empty())
+        self.delivery.prepare()
     }
-}
 
-impl Drop for KafkaSink {
-    fn drop(&mut self) {
-        if self.guarantee == Guarantee::None {
-            self.producer.flush_within(LAST_FLUSH);
-        }
+    fn log_bytes(&self) -> usize {
+        self.delivery.log_bytes()
     }
 }
 
