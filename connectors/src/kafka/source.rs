@@ -337,13 +337,13 @@ impl SourceReader for KafkaReader {
         }
     }
 
-    fn lag_rows(&self) -> Option<u64> {
+    fn lags(&self) -> Vec<(SplitId, u64)> {
         let lag = |split: &Split| {
             let end = self.client.known_end(&split.topic_c, split.partition).unwrap_or(0).max(split.end);
             let end = split.stop.map_or(end, |stop| end.min(stop));
-            u64::try_from(end - split.next).unwrap_or(0)
+            (split.id.clone(), u64::try_from(end - split.next).unwrap_or(0))
         };
-        Some(self.splits.iter().map(lag).sum())
+        self.splits.iter().map(lag).collect()
     }
 
     fn skipped_messages(&self) -> u64 {

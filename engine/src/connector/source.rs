@@ -56,9 +56,9 @@ pub trait SourceReader: Send {
     /// Checkpoint `epoch`, which holds `positions`, is complete. For monitoring only; must not wait.
     fn checkpoint_complete(&mut self, _epoch: Epoch, _positions: &[SplitPosition]) {}
 
-    /// Rows that wait in the external system, if known.
-    fn lag_rows(&self) -> Option<u64> {
-        None
+    /// Rows that wait in the external system, for the splits of this subtask of which that is known.
+    fn lags(&self) -> Vec<(SplitId, u64)> {
+        Vec::new()
     }
 
     /// Messages that were skipped because they could not be read (`ignore-parse-errors`).

@@ -314,6 +314,8 @@ impl Driver {
                     store.check_fence()?;
                 }
                 crash::point("checkpoint.injected")?;
+                let began_at = super::epochs::system_time(self.config.clock.now());
+                self.board.lock().checkpoint_begins(epoch, kind, began_at);
                 run.epochs.insert(epoch, EpochParts::new(self.config.clock.now()));
                 run.attempt.tell_sources(Control::Start(Barrier { epoch, kind }));
             }
@@ -330,7 +332,7 @@ impl Driver {
                 if let Some(store) = &self.store {
                     store.discard(epoch);
                 }
-                self.board.lock().failed_checkpoints += 1;
+                self.board.lock().checkpoint_failed(epoch, &reason);
                 self.board.post(JobEvent::CheckpointFailed { epoch, reason });
             }
             Command::Fail { reason } => return Err(Outcome::Failed(Error::checkpoint(reason), true)),
@@ -365,7 +367,7 @@ impl Driver {
         let completed_at = super::epochs::system_time(now);
         let info = CheckpointInfo { epoch, duration, bytes, completed_at, path };
         tracing::debug!(job = self.config.name, epoch = epoch.0, ?duration, bytes, "checkpoint complete");
-        self.board.lock().last_checkpoint = Some(info.clone());
+        self.board.lock().checkpoint_completed(&info);
         if self.store.is_some() {
             self.board.post(JobEvent::CheckpointCompleted(info));
         }

@@ -1,18 +1,27 @@
 //! The outside's hold on a running job: ask how it is, stop it, wait for it. And the board on which the driver posts.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::driver::Report;
 use super::metrics::Metrics;
-use super::status::{CheckpointInfo, JobEvent, JobState, JobStatus, JobSummary, RestoredFrom, StopMode};
+use super::status::{
+    CheckpointInfo, CheckpointProgress, CheckpointRecord, JobEvent, JobState, JobStatus, JobSummary, RestoredFrom,
+    SplitStatus, StopMode,
+};
+use crate::checkpoint::CheckpointKind;
 use crate::error::{Error, Result};
+use crate::time::Epoch;
 
 /// Events kept for whoever reads them; when nobody does, the oldest are dropped.
 const EVENTS_KEPT: usize = 1024;
+
+/// Checkpoints kept for whoever asks.
+const CHECKPOINTS_KEPT: usize = 100;
 
 /// A running job. Clones are the same job. Dropping all of them leaves the job running.
 #[derive(Clone)]
@@ -73,6 +82,21 @@ impl JobHandle {
         }
     }
 
+    /// How each split of each source stands.
+    pub fn splits(&self) -> Vec<SplitStatus> {
+        self.board.metrics.splits()
+    }
+
+    /// The newest checkpoints of this run, completed or not, oldest first.
+    pub fn checkpoints(&self) -> Vec<CheckpointRecord> {
+        self.board.lock().checkpoints.iter().cloned().collect()
+    }
+
+    /// When the job was started.
+    pub fn started_at(&self) -> SystemTime {
+        self.board.started_at
+    }
+
     /// What happened, in order. There is one queue: each event goes to one reader.
     pub fn events(&self) -> Receiver<JobEvent> {
         self.board.events.1.clone()
@@ -95,6 +119,7 @@ pub(super) struct Board {
     name: String,
     metrics: Metrics,
     started: Instant,
+    started_at: SystemTime,
     view: Mutex<View>,
     ended: Condvar,
     events: (Sender<JobEvent>, Receiver<JobEvent>),
@@ -105,10 +130,43 @@ pub(super) struct View {
     pub(super) state: JobState,
     pub(super) restarts: u64,
     pub(super) last_checkpoint: Option<CheckpointInfo>,
+    pub(super) completed_checkpoints: u64,
+    checkpoints: VecDeque<CheckpointRecord>,
     pub(super) failed_checkpoints: u64,
     pub(super) last_error: Option<String>,
     pub(super) restored_from: Option<RestoredFrom>,
     outcome: Option<Result<JobSummary>>,
+}
+
+impl View {
+    /// A checkpoint begins.
+    pub(super) fn checkpoint_begins(&mut self, epoch: Epoch, kind: CheckpointKind, began_at: SystemTime) {
+        if self.checkpoints.len() == CHECKPOINTS_KEPT {
+            self.checkpoints.pop_front();
+        }
+        let progress = CheckpointProgress::InProgress;
+        self.checkpoints.push_back(CheckpointRecord { epoch, kind, began_at, progress });
+    }
+
+    /// A checkpoint is durable.
+    pub(super) fn checkpoint_completed(&mut self, info: &CheckpointInfo) {
+        let CheckpointInfo { duration, bytes, path, .. } = info.clone();
+        self.checkpoint_ends(info.epoch, CheckpointProgress::Completed { duration, bytes, path });
+        self.completed_checkpoints += 1;
+        self.last_checkpoint = Some(info.clone());
+    }
+
+    /// A checkpoint is given up.
+    pub(super) fn checkpoint_failed(&mut self, epoch: Epoch, reason: &str) {
+        self.checkpoint_ends(epoch, CheckpointProgress::Failed { reason: reason.to_string() });
+        self.failed_checkpoints += 1;
+    }
+
+    fn checkpoint_ends(&mut self, epoch: Epoch, progress: CheckpointProgress) {
+        if let Some(record) = self.checkpoints.iter_mut().rev().find(|r| r.epoch == epoch) {
+            record.progress = progress;
+        }
+    }
 }
 
 impl Board {
@@ -118,6 +176,8 @@ impl Board {
             state: JobState::Running,
             restarts: 0,
             last_checkpoint: None,
+            completed_checkpoints: 0,
+            checkpoints: VecDeque::new(),
             failed_checkpoints: 0,
             last_error: None,
             restored_from: None,
@@ -127,6 +187,7 @@ impl Board {
             name,
             metrics,
             started: Instant::now(),
+            started_at: SystemTime::now(),
             view: Mutex::new(view),
             ended: Condvar::new(),
             events: bounded(EVENTS_KEPT),
@@ -187,6 +248,7 @@ impl Board {
             skipped_messages: self.metrics.skipped_messages(),
             watermark: self.metrics.watermark(),
             last_checkpoint: view.last_checkpoint.clone(),
+            completed_checkpoints: view.completed_checkpoints,
             failed_checkpoints: view.failed_checkpoints,
             last_error: view.last_error.clone(),
             restored_from: view.restored_from.clone(),

@@ -1,10 +1,10 @@
 //! Counters of a running job: relaxed atomics that tasks bump once per batch and anyone may read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::status::NodeStatus;
-use crate::dataflow::{Dataflow, NodeKind};
+use super::status::{NodeRole, NodeStatus, SplitStatus};
+use crate::dataflow::{Dataflow, Node, NodeKind};
 use crate::time::{EventTime, Watermark};
 
 /// Figures of one node, shared by its subtasks.
@@ -35,27 +35,26 @@ impl NodeMetrics {
 /// Figures of one source subtask.
 #[derive(Debug)]
 pub(super) struct SourceMetrics {
-    lag_rows: AtomicU64,
     skipped: AtomicU64,
     watermark: AtomicI64,
+    /// Changed twice a second.
+    splits: Mutex<Vec<SplitStatus>>,
 }
-
-const UNKNOWN_LAG: u64 = u64::MAX;
 
 impl Default for SourceMetrics {
     fn default() -> Self {
-        SourceMetrics {
-            lag_rows: AtomicU64::new(UNKNOWN_LAG),
-            skipped: AtomicU64::new(0),
-            watermark: AtomicI64::new(i64::MIN),
-        }
+        SourceMetrics { skipped: AtomicU64::new(0), watermark: AtomicI64::new(i64::MIN), splits: Mutex::default() }
     }
 }
 
 impl SourceMetrics {
-    /// Rows that wait in the external system.
-    pub(super) fn set_lag(&self, lag: Option<u64>) {
-        self.lag_rows.store(lag.unwrap_or(UNKNOWN_LAG), Relaxed);
+    /// How the splits of the subtask stand.
+    pub(super) fn set_splits(&self, splits: Vec<SplitStatus>) {
+        *self.splits() = splits;
+    }
+
+    fn splits(&self) -> MutexGuard<'_, Vec<SplitStatus>> {
+        self.splits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// More messages were skipped.
@@ -72,9 +71,8 @@ impl SourceMetrics {
 /// All counters of a job; they live over restarts.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    names: Vec<String>,
-    is_source: Vec<bool>,
-    is_sink: Vec<bool>,
+    /// What is known of the nodes beforehand.
+    plan: Vec<NodeStatus>,
     nodes: Vec<Arc<NodeMetrics>>,
     /// Per node its subtasks; empty for other nodes than sources.
     sources: Vec<Vec<Arc<SourceMetrics>>>,
@@ -88,10 +86,22 @@ impl Metrics {
             NodeKind::Source(_) => (0..parallelism).map(|_| Arc::default()).collect(),
             _ => Vec::new(),
         };
+        let plan = |(id, node): (usize, &Node)| NodeStatus {
+            name: node.name.clone(),
+            uid: node.uid.clone(),
+            role: match &node.kind {
+                NodeKind::Source(_) => NodeRole::Source,
+                NodeKind::Operator(_) => NodeRole::Operator,
+                NodeKind::Sink(_) => NodeRole::Sink,
+            },
+            parallelism: node.parallelism,
+            inputs: dataflow.inputs(id).into_iter().map(|edge| edge.from).collect(),
+            rows_in: 0,
+            rows_out: 0,
+            late_rows: 0,
+        };
         Metrics {
-            names: nodes.iter().map(|n| n.name.clone()).collect(),
-            is_source: nodes.iter().map(|n| matches!(n.kind, NodeKind::Source(_))).collect(),
-            is_sink: nodes.iter().map(|n| matches!(n.kind, NodeKind::Sink(_))).collect(),
+            plan: nodes.iter().enumerate().map(plan).collect(),
             nodes: nodes.iter().map(|_| Arc::default()).collect(),
             sources: nodes.iter().map(|n| subtasks(&n.kind, n.parallelism)).collect(),
         }
@@ -109,12 +119,12 @@ impl Metrics {
 
     /// Rows read by all sources.
     pub(super) fn rows_read(&self) -> u64 {
-        self.sum(&self.is_source, |n| &n.rows_in)
+        self.sum(NodeRole::Source, |n| &n.rows_in)
     }
 
     /// Rows given to all sinks.
     pub(super) fn rows_written(&self) -> u64 {
-        self.sum(&self.is_sink, |n| &n.rows_out)
+        self.sum(NodeRole::Sink, |n| &n.rows_out)
     }
 
     /// Late rows of all operators.
@@ -129,8 +139,18 @@ impl Metrics {
 
     /// Rows that wait in the external systems; None when no source knows.
     pub(super) fn lag_rows(&self) -> Option<u64> {
-        let known = self.sources.iter().flatten().map(|s| s.lag_rows.load(Relaxed)).filter(|lag| *lag != UNKNOWN_LAG);
+        let known = self.splits().into_iter().filter_map(|split| split.lag_rows);
         known.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag))
+    }
+
+    /// How each split of each source stands.
+    pub(super) fn splits(&self) -> Vec<SplitStatus> {
+        let mut splits = Vec::new();
+        for (node, subtasks) in self.sources.iter().enumerate() {
+            let own = subtasks.iter().flat_map(|s| s.splits().clone());
+            splits.extend(own.map(|split| SplitStatus { node, ..split }));
+        }
+        splits
     }
 
     /// The smallest watermark of the sources that have sent one.
@@ -141,16 +161,17 @@ impl Metrics {
 
     /// Figures per node.
     pub(super) fn nodes(&self) -> Vec<NodeStatus> {
-        let figures = |(name, n): (&String, &Arc<NodeMetrics>)| NodeStatus {
-            name: name.clone(),
+        let figures = |(plan, n): (&NodeStatus, &Arc<NodeMetrics>)| NodeStatus {
             rows_in: n.rows_in.load(Relaxed),
             rows_out: n.rows_out.load(Relaxed),
             late_rows: n.late_rows.load(Relaxed),
+            ..plan.clone()
         };
-        self.names.iter().zip(&self.nodes).map(figures).collect()
+        self.plan.iter().zip(&self.nodes).map(figures).collect()
     }
 
-    fn sum(&self, which: &[bool], counter: impl Fn(&NodeMetrics) -> &AtomicU64) -> u64 {
-        self.nodes.iter().zip(which).filter(|(_, is)| **is).map(|(n, _)| counter(n).load(Relaxed)).sum()
+    fn sum(&self, role: NodeRole, counter: impl Fn(&NodeMetrics) -> &AtomicU64) -> u64 {
+        let wanted = self.plan.iter().zip(&self.nodes).filter(|(plan, _)| plan.role == role);
+        wanted.map(|(_, n)| counter(n).load(Relaxed)).sum()
     }
 }

@@ -46,4 +46,7 @@ pub use collect::CollectSink;
 pub use config::{JobConfig, Restore};
 pub use handle::JobHandle;
 pub use job::Job;
-pub use status::{CheckpointInfo, JobEvent, JobState, JobStatus, JobSummary, NodeStatus, RestoredFrom, StopMode};
+pub use status::{
+    CheckpointInfo, CheckpointProgress, CheckpointRecord, JobEvent, JobState, JobStatus, JobSummary, NodeRole,
+    NodeStatus, RestoredFrom, SplitStatus, StopMode,
+};

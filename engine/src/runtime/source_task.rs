@@ -16,6 +16,7 @@ use super::driver::TaskReport;
 use super::message::{Barrier, Message};
 use super::metrics::SourceMetrics;
 use super::snapshot::FrozenNode;
+use super::status::SplitStatus;
 use super::stop::{Stopped, TaskResult};
 use super::task::{Control, TaskContext};
 use super::watermarks::{Advance, SourceWatermarks};
@@ -231,7 +232,14 @@ impl SourceTask {
 
     fn figures(&mut self) {
         self.last_figures = Instant::now();
-        self.parts.metrics.set_lag(self.parts.reader.lag_rows());
+        let mut splits = self.watermarks.figures();
+        for (id, lag) in self.parts.reader.lags() {
+            match splits.iter_mut().find(|s| s.split == *id) {
+                Some(split) => split.lag_rows = Some(lag),
+                None => splits.push(SplitStatus { lag_rows: Some(lag), ..SplitStatus::new(&id) }),
+            }
+        }
+        self.parts.metrics.set_splits(splits);
         let skipped = self.parts.reader.skipped_messages();
         self.parts.metrics.skipped(skipped.saturating_sub(self.skipped_seen));
         self.skipped_seen = skipped;

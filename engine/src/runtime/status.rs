@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::checkpoint::CheckpointKind;
+use crate::connector::SplitId;
+use crate::dataflow::Uid;
 use crate::time::{Epoch, Watermark};
 
 /// Where a job stands in its life.
@@ -64,17 +67,94 @@ pub struct RestoredFrom {
     pub path: PathBuf,
 }
 
-/// Figures of one node, all subtasks together, since the job was submitted.
+/// What a node of a dataflow is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeRole {
+    /// Reads.
+    Source,
+    /// Transforms.
+    Operator,
+    /// Writes.
+    Sink,
+}
+
+/// One node of the job's graph with its figures, all subtasks together, since the job was submitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeStatus {
     /// The node's name in the dataflow.
     pub name: String,
+    /// What it means.
+    pub uid: Uid,
+    /// What it is for.
+    pub role: NodeRole,
+    /// Number of its subtasks.
+    pub parallelism: usize,
+    /// Positions of the nodes that feed it.
+    pub inputs: Vec<usize>,
     /// Rows that came in (for sources: out of the external system).
     pub rows_in: u64,
     /// Rows that went out (for sinks: to the external system).
     pub rows_out: u64,
     /// Rows dropped because they were late.
     pub late_rows: u64,
+}
+
+/// How one split of a source (a Kafka partition, a file) stands. At most half a second old.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitStatus {
+    /// Position of the source's node.
+    pub node: usize,
+    /// Name of the split.
+    pub split: String,
+    /// Rows that wait in the external system, where it says so.
+    pub lag_rows: Option<u64>,
+    /// The split's own watermark; None before there is one, and for sources without.
+    pub watermark: Option<Watermark>,
+    /// True when it has been silent for so long that it no longer holds the watermark back.
+    pub idle: bool,
+    /// True when it is read to its end.
+    pub ended: bool,
+}
+
+impl SplitStatus {
+    /// A split of which nothing is known yet.
+    pub(super) fn new(id: &SplitId) -> Self {
+        SplitStatus { node: 0, split: id.to_string(), lag_rows: None, watermark: None, idle: false, ended: false }
+    }
+}
+
+/// How far a checkpoint has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckpointProgress {
+    /// Its barrier is on the way, or its files are being written.
+    InProgress,
+    /// It is durable; bytes are the size of its files.
+    Completed {
+        /// From the barrier to the durable manifest.
+        duration: Duration,
+        /// Size of its files.
+        bytes: u64,
+        /// Its folder; None for jobs without one.
+        path: Option<PathBuf>,
+    },
+    /// It was given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One checkpoint of this run, whatever became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckpointRecord {
+    /// Its number.
+    pub epoch: Epoch,
+    /// What it was taken for.
+    pub kind: CheckpointKind,
+    /// When its barrier was sent.
+    pub began_at: SystemTime,
+    /// How far it has come.
+    pub progress: CheckpointProgress,
 }
 
 /// A job at one moment.
@@ -98,6 +178,8 @@ pub struct JobStatus {
     pub watermark: Option<Watermark>,
     /// The newest complete checkpoint of this run.
     pub last_checkpoint: Option<CheckpointInfo>,
+    /// Checkpoints that were completed.
+    pub completed_checkpoints: u64,
     /// Checkpoints that were given up.
     pub failed_checkpoints: u64,
     /// The newest failure of the job, also one that was cured.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::status::SplitStatus;
 use crate::connector::SplitId;
 use crate::time::{ProcessingTime, Watermark};
 
@@ -92,9 +93,7 @@ impl SourceWatermarks {
 
     /// What to send now, if anything.
     pub(super) fn advance(&mut self) -> Option<Advance> {
-        let (elapsed, timeout) = (self.elapsed, self.idle_timeout);
-        let is_idle = |s: &Split| timeout.is_some_and(|t| elapsed.saturating_sub(s.active_at) >= t);
-        let lowest = self.splits.iter().filter(|s| !s.ended && !is_idle(s)).map(|s| s.watermark).min();
+        let lowest = self.splits.iter().filter(|s| !s.ended && !self.is_idle(s)).map(|s| s.watermark).min();
         match lowest {
             Some(lowest) if lowest > self.sent => {
                 self.sent = lowest;
@@ -118,6 +117,21 @@ impl SourceWatermarks {
                 Advance::Idle
             }
         }
+    }
+
+    /// How each split stands.
+    pub(super) fn figures(&self) -> Vec<SplitStatus> {
+        let figure = |s: &Split| SplitStatus {
+            watermark: Some(s.watermark).filter(|w| *w != Watermark::MIN),
+            idle: !s.ended && self.is_idle(s),
+            ended: s.ended,
+            ..SplitStatus::new(&s.id)
+        };
+        self.splits.iter().map(figure).collect()
+    }
+
+    fn is_idle(&self, split: &Split) -> bool {
+        self.idle_timeout.is_some_and(|timeout| self.elapsed.saturating_sub(split.active_at) >= timeout)
     }
 
     fn split(&mut self, id: &SplitId) -> &mut Split {

@@ -175,8 +175,8 @@ impl SourceReader for VectorReader {
         self.splits.iter().filter(|s| !s.ended).map(|s| s.id.clone()).collect()
     }
 
-    fn lag_rows(&self) -> Option<u64> {
-        Some(self.splits.iter().map(|s| (s.rows.num_rows() - s.next) as u64).sum())
+    fn lags(&self) -> Vec<(SplitId, u64)> {
+        self.splits.iter().map(|s| (s.id.clone(), (s.rows.num_rows() - s.next) as u64)).collect()
     }
 }
 

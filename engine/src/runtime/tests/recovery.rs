@@ -4,7 +4,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::checkpoint::Restored;
+use crate::checkpoint::{CheckpointKind, Restored};
+use crate::runtime::{CheckpointProgress, CheckpointRecord, NodeRole};
 
 const KEYS: i64 = 10;
 const SPLITS: usize = 4;
@@ -221,6 +222,30 @@ fn a_checkpoint_names_positions_states_and_logs() {
     assert_eq!((count.states[0].name.as_str(), count.parallelism), ("counts", 2));
     assert_eq!(count.states[0].files.iter().map(|f| f.rows).sum::<u64>(), KEYS as u64);
     assert!(read.operator(&Uid("trip".into())).is_none(), "what remembers nothing is not listed");
+}
+
+#[test]
+fn the_outside_sees_graph_splits_and_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let (valve, target) = (Valve::at(300), RecordingTarget::new());
+    let job = Job::start(counting(input(&valve), &never(), 2, &target), config(Some(dir.path()))).unwrap();
+    assert!(target.wait_for_rows(SPLITS * 300, PATIENCE));
+    let nodes = job.status().nodes;
+    assert_eq!(nodes.iter().filter(|n| n.role == NodeRole::Source).count(), 1);
+    let sink = nodes.iter().find(|n| n.role == NodeRole::Sink).unwrap();
+    assert!(!sink.inputs.is_empty() && sink.inputs.iter().all(|input| *input < nodes.len()), "{nodes:?}");
+    until("every split says how far behind it is", || {
+        let splits = job.splits();
+        splits.len() == SPLITS && splits.iter().all(|s| s.lag_rows == Some(ROWS as u64 - 300) && !s.ended)
+    });
+    let done = |record: &CheckpointRecord| matches!(&record.progress, CheckpointProgress::Completed { .. });
+    until("two checkpoints are complete", || job.checkpoints().iter().filter(|r| done(r)).count() >= 2);
+    valve.open();
+    wait(&job).unwrap();
+    let records = job.checkpoints();
+    assert!(records.windows(2).all(|pair| pair[0].epoch < pair[1].epoch), "{records:?}");
+    assert_eq!(records.last().unwrap().kind, CheckpointKind::Stop);
+    assert_eq!(job.status().completed_checkpoints, records.iter().filter(|r| done(r)).count() as u64);
 }
 
 #[test]
