@@ -49,7 +49,8 @@ fn round(setup: &Setup, topic: &str, guarantee: &str) -> Vec<f64> {
     let sql = format!(
         "{}CREATE TABLE bids ({COLUMNS}) WITH ({});
 CREATE TABLE passed ({COLUMNS}) WITH ('connector' = 'kafka', 'topic' = '{into}', \
-         'properties.bootstrap.servers' = '{}', 'format' = 'json', 'sink.delivery-guarantee' = '{guarantee}');
+         'properties.bootstrap.servers' = '{}', 'format' = 'json', 'sink.delivery-guarantee' = '{guarantee}', \
+         'sink.transactional-id-prefix' = 'bench');
 INSERT INTO passed SELECT * FROM bids;
 ",
         settings(setup, folder.path(), "passthrough", "1s"),
