@@ -20,5 +20,6 @@ pub fn registry() -> Registry {
         .with(Arc::new(filesystem::FilesystemConnector))
         .with(Arc::new(jdbc::JdbcConnector))
         .with(Arc::new(kafka::KafkaConnector))
+        .with(Arc::new(kafka::UpsertKafkaConnector))
         .with(Arc::new(print::PrintConnector))
 }

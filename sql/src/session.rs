@@ -267,9 +267,17 @@ impl Session {
             conflict_allowed: insert.on_conflict.is_some() || self.is_off("table.exec.sink.require-on-conflict"),
         };
         let needs_before = plan::sink_needs_before(&plan, &requirements)?;
-        let nullable = |i: &usize| plan.schema().field(*i).is_nullable() && !schema.field(*i).is_nullable();
-        let not_null =
-            (0..schema.fields().len()).filter(nullable).map(|i| (i, schema.field(i).name().clone())).collect();
+        let not_null = |plan: &StreamPlan| -> Vec<(usize, String)> {
+            let nullable = |i: &usize| plan.schema().field(*i).is_nullable() && !schema.field(*i).is_nullable();
+            (0..schema.fields().len()).filter(nullable).map(|i| (i, schema.field(i).name().clone())).collect()
+        };
+        let takes_upserts = sink.changes == SinkChanges::Upsert && !needs_before;
+        let plan = match plan::without_normalization(&plan).filter(|_| takes_upserts) {
+            // A deletion with nothing but its key would not pass the check of the others.
+            Some(direct) if not_null(&direct).is_empty() => direct,
+            _ => plan,
+        };
+        let not_null = not_null(&plan);
         let drop_nulls = self.settings.text(config::NOT_NULL_ENFORCER).is_some_and(|v| v.eq_ignore_ascii_case("DROP"));
         let target = SinkTarget { name: name.to_string(), sink, not_null, drop_nulls, primary_key, needs_before };
         Ok((target, plan))

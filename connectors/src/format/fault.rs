@@ -93,7 +93,7 @@ pub(super) fn excerpt(bytes: &[u8], limit: usize) -> String {
 }
 
 /// Flink's name of the field's type.
-pub(super) fn type_name(field: &Field) -> String {
+pub(crate) fn type_name(field: &Field) -> String {
     field.metadata().get("flink.type").cloned().unwrap_or_else(|| arrow_type_name(field.data_type()))
 }
 

@@ -5,6 +5,8 @@
 pub struct Messages {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Which of them are missing, in order.
+    missing: Vec<usize>,
 }
 
 impl Messages {
@@ -29,7 +31,18 @@ impl Messages {
         self.ends.push(self.bytes.len());
     }
 
-    /// Message `index`; None past the end.
+    /// Ends a message that is not there: what a row is for which the format has no message, such as a NULL in `raw`.
+    pub fn finish_missing(&mut self) {
+        self.missing.push(self.ends.len());
+        self.finish();
+    }
+
+    /// Message `index`; None past the end, and where it is missing.
+    pub fn present(&self, index: usize) -> Option<&[u8]> {
+        if self.missing.binary_search(&index).is_ok() { None } else { self.get(index) }
+    }
+
+    /// Message `index`, empty where it is missing; None past the end.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let end = *self.ends.get(index)?;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
@@ -60,6 +73,7 @@ impl Messages {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.missing.clear();
     }
 }
 
@@ -77,6 +91,12 @@ mod tests {
         assert_eq!(messages.iter().collect::<Vec<_>>(), [b"one".as_slice(), b"", b"three"]);
         assert_eq!((messages.len(), messages.byte_len()), (3, 8));
         assert_eq!(messages.get(3), None);
+        messages.finish_missing();
+        assert_eq!((messages.len(), messages.get(3), messages.present(3)), (4, Some(b"".as_slice()), None));
+        assert_eq!((messages.present(1), messages.present(2)), (Some(b"".as_slice()), Some(b"three".as_slice())));
+        messages.clear();
+        messages.push(b"again");
+        assert_eq!((messages.present(0), messages.present(1)), (Some(b"again".as_slice()), None));
         messages.clear();
         assert!(messages.is_empty());
         assert_eq!(messages.iter().count(), 0);

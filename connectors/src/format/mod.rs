@@ -23,9 +23,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use eddyline_engine::changelog::ChangelogBatch;
-use eddyline_engine::connector::{Options, SinkChanges, SourceChanges};
-use eddyline_engine::error::Result;
+use eddyline_engine::connector::{MetadataColumn, Options, SinkChanges, SourceChanges};
+use eddyline_engine::error::{Error, Result};
 
+pub(crate) use fault::type_name;
 pub use framing::{Framing, Quoting};
 pub use messages::Messages;
 pub use options::specs;
@@ -37,6 +38,12 @@ pub trait Decoder: Send {
     /// `ignore-parse-errors`. On error nothing of the message was appended; the error is an [`Error::Data`] without
     /// position, which the caller adds (topic, partition, offset; file, line).
     fn decode(&mut self, message: &[u8]) -> Result<()>;
+
+    /// Appends what the absence of a message stands for (a Kafka message without key or value): nothing, but for formats
+    /// to which it is a value.
+    fn decode_missing(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Rows gathered since the last [`Decoder::take`].
     fn rows(&self) -> usize;
@@ -55,6 +62,11 @@ pub fn reads_any_columns(options: &std::collections::BTreeMap<String, String>) -
     value.is_some_and(|format| format == "json") && !options.contains_key("key.format")
 }
 
+/// The metadata columns of all formats.
+pub fn metadata() -> Vec<MetadataColumn> {
+    debezium::metadata::offered()
+}
+
 /// Turns rows into messages.
 pub trait Encoder: Send {
     /// Appends one message per row to `out`, in order. The batch has the schema the encoder was made for. Formats that
@@ -67,6 +79,19 @@ pub trait Encoder: Send {
 pub trait Format: Send + Sync {
     /// A decoder that produces rows of `schema`. Fails when the format cannot read one of its types.
     fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>>;
+
+    /// Metadata columns that its messages have beside the row, for connectors that offer them.
+    fn metadata(&self) -> Vec<MetadataColumn> {
+        Vec::new()
+    }
+
+    /// A decoder that produces rows of `schema`, whose last columns are the metadata of these `keys`.
+    fn decoder_with_metadata(&self, schema: SchemaRef, keys: &[String]) -> Result<Box<dyn Decoder>> {
+        match keys {
+            [] => self.decoder(schema),
+            _ => Err(Error::internal("metadata was asked of a format that offers none")),
+        }
+    }
 
     /// An encoder for rows of `schema`. Fails when the format cannot write one of its types.
     fn encoder(&self, schema: SchemaRef) -> Result<Box<dyn Encoder>>;

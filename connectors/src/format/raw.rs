@@ -13,7 +13,7 @@ use eddyline_engine::connector::{Options, SinkChanges, SourceChanges};
 use eddyline_engine::error::{Error, Result};
 
 use super::columns::{Column, Row, Values};
-use super::fault::type_name;
+use super::fault::{Fault, type_name};
 use super::{Decoder, Encoder, Format, Messages};
 
 /// One value per message.
@@ -99,6 +99,18 @@ impl Decoder for RawDecoder {
         Ok(())
     }
 
+    /// A missing message is NULL.
+    fn decode_missing(&mut self) -> Result<()> {
+        for column in &mut self.row.columns {
+            if !column.field().is_nullable() {
+                return Err(Error::data(Fault::null_in_not_null(column.field().name()).describe()));
+            }
+            column.push_null();
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
     fn rows(&self) -> usize {
         self.rows
     }
@@ -152,13 +164,15 @@ struct RawEncoder {
 }
 
 impl Encoder for RawEncoder {
-    /// A NULL gives an empty message.
+    /// A NULL has no message.
     fn encode(&mut self, batch: &ChangelogBatch, out: &mut Messages) -> Result<()> {
         let array = Arc::clone(batch.column(0));
         for row in 0..batch.len() {
-            if array.is_valid(row) {
-                self.write(&array, row, out.buffer())?;
+            if array.is_null(row) {
+                out.finish_missing();
+                continue;
             }
+            self.write(&array, row, out.buffer())?;
             out.finish();
         }
         Ok(())
@@ -238,6 +252,21 @@ mod tests {
         round_trip(&[], DataType::Int64, &[b"\x00\x00\x00\x00\x00\x00\x01\x02"]);
         round_trip(&[("key.raw.endianness", "little-endian")], DataType::Float64, &[&1.5f64.to_le_bytes()]);
         round_trip(&[], DataType::Float32, &[&(-1.5f32).to_be_bytes()]);
+    }
+
+    #[test]
+    fn a_missing_message_is_null() {
+        let mut decoder = format(&[]).decoder(schema(DataType::Int32)).unwrap();
+        decoder.decode(b"\x00\x00\x00\x07").unwrap();
+        decoder.decode_missing().unwrap();
+        let batch = decoder.take().unwrap();
+        assert_eq!((batch.len(), batch.column(0).null_count()), (2, 1));
+        let mut out = Messages::new();
+        format(&[]).encoder(schema(DataType::Int32)).unwrap().encode(&batch, &mut out).unwrap();
+        assert_eq!((out.present(0), out.present(1)), (Some(b"\x00\x00\x00\x07".as_slice()), None));
+        let not_null = Arc::new(Schema::new(vec![Field::new("v", DataType::Utf8, false)]));
+        let error = format(&[]).decoder(not_null).unwrap().decode_missing().unwrap_err().to_string();
+        assert!(error.contains("Column 'v' is NOT NULL"), "{error}");
     }
 
     #[test]

@@ -8,10 +8,12 @@ use eddyline_engine::connector::{
 };
 use eddyline_engine::error::{Error, Result};
 
+use rdkafka::ClientConfig;
+
 use super::delivery::Target;
 use super::layout::Layout;
 use super::options::{Formats, SourceOptions, specs};
-use super::sink::KafkaSinkFactory;
+use super::sink::{KafkaSinkFactory, Rows};
 use super::source::KafkaSourceFactory;
 use super::{KAFKA, metadata, properties};
 
@@ -33,7 +35,7 @@ impl ConnectorFactory for KafkaConnector {
     }
 
     fn metadata(&self) -> Vec<MetadataColumn> {
-        metadata::offered()
+        metadata::offered().into_iter().chain(crate::format::metadata()).collect()
     }
 
     fn reads_any_columns(&self, table: &TableDescription) -> bool {
@@ -46,13 +48,9 @@ impl ConnectorFactory for KafkaConnector {
         let formats = Formats::create(&options)?;
         let changes = formats.value.changes();
         refuse_primary_key(table, &options, changes == SourceChanges::Append)?;
-        let layout = Layout::of_source(table, &options)?;
+        let layout = Layout::of_source(table, &options, &formats)?;
         let client = properties::consumer(&options, &parsed)?;
-        // Types that a format cannot read are found now, not when the job runs.
-        drop(layout.decoders(&formats)?);
-        let (bounded, max_parallelism) = (parsed.bounded.is_some(), parsed.parallelism);
-        let factory = Arc::new(KafkaSourceFactory::new(parsed, client, layout, formats));
-        Ok(TableSource { factory, changes, bounded, max_parallelism })
+        table_source(parsed, client, layout, formats, changes)
     }
 
     fn sink(&self, table: &TableDescription) -> Result<TableSink> {
@@ -61,10 +59,25 @@ impl ConnectorFactory for KafkaConnector {
         let formats = Formats::create(&options)?;
         let changes = formats.value.sink_changes();
         refuse_primary_key(table, &options, changes == SinkChanges::Append)?;
-        let layout = Layout::of_sink(table, &options)?;
+        let layout = Layout::of_sink(table, &options, &formats)?;
         drop(layout.encoders(&formats)?);
-        Ok(TableSink { factory: Arc::new(KafkaSinkFactory::new(target, layout, formats)), changes })
+        Ok(TableSink { factory: Arc::new(KafkaSinkFactory::new(target, layout, formats, Rows::All)), changes })
     }
+}
+
+/// A source that gives `changes`.
+pub(super) fn table_source(
+    options: SourceOptions,
+    client: ClientConfig,
+    layout: Layout,
+    formats: Formats,
+    changes: SourceChanges,
+) -> Result<TableSource> {
+    // Types that a format cannot read are found now, not when the job runs.
+    drop(layout.decoders(&formats)?);
+    let (bounded, max_parallelism) = (options.bounded.is_some(), options.parallelism);
+    let factory = Arc::new(KafkaSourceFactory::new(options, client, layout, formats));
+    Ok(TableSource { factory, changes, bounded, max_parallelism })
 }
 
 fn refuse_primary_key(table: &TableDescription, options: &Options, append_only: bool) -> Result<()> {

@@ -36,17 +36,18 @@ const ALL: [Metadata; 7] = [
     Metadata::TimestampType,
 ];
 
-/// What may be declared, for the planner and the reference.
+/// What may be declared, whatever the format.
 pub(super) fn offered() -> Vec<MetadataColumn> {
     ALL.iter().map(|m| MetadataColumn { key: m.name(), data_type: m.data_type(), writable: m.writable() }).collect()
 }
 
 impl Metadata {
-    /// The kind of that name; an error that names the nearest otherwise.
-    pub(super) fn named(name: &str) -> Result<Metadata> {
+    /// The kind of that name; an error that names the nearest otherwise, of these and of those `of_format`.
+    pub(super) fn named(name: &str, of_format: &[MetadataColumn]) -> Result<Metadata> {
         ALL.into_iter().find(|m| m.name() == name).ok_or_else(|| {
-            let known = ALL.map(Metadata::name);
-            let hint = match nearest(name, known) {
+            let of_format = of_format.iter().map(|offered| offered.key);
+            let known: Vec<&str> = ALL.into_iter().map(Metadata::name).chain(of_format).collect();
+            let hint = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'? Supported: {}", known.join(", ")),
                 None => format!("supported: {}", known.join(", ")),
             };

@@ -15,6 +15,7 @@ mod consumer;
 pub(crate) mod delivery;
 mod discovery;
 mod embedded;
+mod encode;
 mod exactly_once;
 mod layout;
 mod metadata;
@@ -25,8 +26,13 @@ mod rows;
 mod sink;
 mod source;
 mod start;
+mod upsert;
 
 pub use connector::KafkaConnector;
+pub use upsert::UpsertKafkaConnector;
 
 /// The connector's name in errors and in `'connector' = …`.
 const KAFKA: &str = "kafka";
+
+/// The name of the connector for tables with a primary key.
+const UPSERT_KAFKA: &str = "upsert-kafka";

@@ -52,6 +52,17 @@ impl TableDescription {
         Arc::new(Schema::new(self.columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()))
     }
 
+    /// The columns of [`TableDescription::source_schema`] as a source of upserts gives them: a deletion may hold nothing
+    /// but the primary key, so that every other column may be NULL there.
+    pub fn upsert_schema(&self) -> SchemaRef {
+        let is_key = |field: &FieldRef| self.primary_key.iter().any(|key| key == field.name());
+        let relaxed = |field: &FieldRef| match is_key(field) {
+            true => Arc::clone(field),
+            false => Arc::new(field.as_ref().clone().with_nullable(true)),
+        };
+        Arc::new(Schema::new(self.columns.iter().map(|c| relaxed(&c.field)).collect::<Vec<_>>()))
+    }
+
     /// All columns that a sink is given, in order: physical and writable metadata.
     pub fn sink_schema(&self) -> SchemaRef {
         let writable = |c: &&TableColumn| !matches!(c.kind, ColumnKind::Metadata { is_virtual: true, .. });

@@ -1,4 +1,4 @@
-//! Operators with one input that hold no keys, and groups per attached window.
+//! Operators with one input that need little planning, and groups per attached window.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use eddyline_engine::dataflow::{OperatorFactory, Subtask};
 use eddyline_engine::operator::Operator;
 use eddyline_engine::operators::{
-    CurrentWatermark, FromChangelog, GroupAggregateSpec, ToChangelog, WindowAssign, WindowGroup,
+    ChangelogNormalize, CurrentWatermark, FromChangelog, GroupAggregateSpec, ToChangelog, WindowAssign, WindowGroup,
 };
 use eddyline_engine::window::{WindowKind, WindowSpec};
 
@@ -16,6 +16,28 @@ use crate::plan::{StreamPlan, WindowTime};
 use crate::zone::SessionZone;
 
 impl Builder {
+    /// Rows by their key, with old rows if `needs_before`. The columns are part of the uid because they are the state.
+    pub(super) fn build_normalize(
+        &mut self,
+        input: &Stream,
+        (key, schema): (&[usize], &SchemaRef),
+        plan: &StreamPlan,
+        needs_before: bool,
+    ) -> Result<Stream> {
+        let (exchange, parallelism) = self.exchange(input, key);
+        let (key, schema) = (key.to_vec(), Arc::clone(schema));
+        let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let uid = format!("{} of {}", super::stateful_uid(plan), columns.join(","));
+        let spread_by = Some(key.clone());
+        let factory: OperatorFactory = Arc::new(move |_| {
+            let normalize = ChangelogNormalize::new(Arc::clone(&schema), key.clone(), needs_before)?;
+            Ok(Box::new(normalize) as Box<dyn Operator>)
+        });
+        let node = self.operator(uid, plan.describe(), plan, parallelism, factory);
+        self.flow.connect(input.node, node, 0, exchange);
+        Ok(Stream { node, parallelism, spread_by })
+    }
+
     pub(super) fn build_current_watermark(&mut self, input: &Stream, schema: &SchemaRef, plan: &StreamPlan) -> Stream {
         let schema = Arc::clone(schema);
         let factory: OperatorFactory =

@@ -10,6 +10,7 @@ use datafusion_physical_expr::expressions::CastExpr;
 use eddyline_engine::connector::{SinkChanges, SourceChanges};
 
 use super::lower::as_column;
+use super::normalize::key_only_rows;
 use super::stream_plan::{Expression, JoinKind, StreamPlan};
 use crate::error::{Result, SqlError, SqlState};
 
@@ -43,6 +44,12 @@ pub fn upsert_key(plan: &StreamPlan) -> Option<Vec<usize>> {
             Some((0..aggregate.keys.len()).chain([end]).collect())
         }
         StreamPlan::Deduplicate { keys, .. } => Some(keys.clone()),
+        StreamPlan::ChangelogNormalize { key, .. } => Some(key.clone()),
+        // Sources without changes are not known to keep to a key that nobody enforces.
+        StreamPlan::Scan(scan) if scan.source.changes != SourceChanges::Append && !scan.primary_key.is_empty() => {
+            let find = |name: &String| scan.schema.fields().iter().position(|field| field.name() == name);
+            scan.primary_key.iter().map(find).collect()
+        }
         StreamPlan::Filter { input, .. } => upsert_key(input),
         StreamPlan::Project { input, expressions, .. } => {
             let find = |key: usize| expressions.iter().position(|e| as_same_column(e) == Some(key));
@@ -89,6 +96,19 @@ pub fn sink_needs_before(plan: &StreamPlan, sink: &SinkRequirements<'_>) -> Resu
             }
             Err(key_error(plan, sink, key))
         }
+    }
+}
+
+/// `plan` for a sink that takes upserts by the key of the source, where rows can pass as they were read: nothing but
+/// columns is chosen on the way, so that a deletion with nothing but a key arrives as one. None when `plan` is not so.
+pub fn without_normalization(plan: &StreamPlan) -> Option<StreamPlan> {
+    match plan {
+        StreamPlan::ChangelogNormalize { input, .. } => Some(input.as_ref().clone()),
+        StreamPlan::Project { input, expressions, schema } if expressions.iter().all(|e| as_column(e).is_some()) => {
+            let (input, expressions) = (Box::new(without_normalization(input)?), expressions.clone());
+            Some(key_only_rows(StreamPlan::Project { input, expressions, schema: schema.clone() }))
+        }
+        _ => None,
     }
 }
 

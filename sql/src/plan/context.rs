@@ -17,6 +17,7 @@ use sqlparser::ast::{Expr as Ast, Query, Statement};
 
 use super::attributes;
 use super::nodes::WatermarkAssign;
+use super::normalize::Normalize;
 use super::prepare::{prepare, prepare_expr};
 use super::relation::StreamingRelations;
 use super::source::{PlannedRelation, TableRelation};
@@ -77,7 +78,8 @@ impl Tables {
     ) -> Result<Arc<dyn TableSource>> {
         let relation = TableRelation::new(table.name.clone(), table.description(hint), self.registry.clone());
         let computed = table.columns.iter().any(|c| matches!(c.kind, ColumnDefinitionKind::Computed { .. }));
-        if !computed && table.watermark.is_none() {
+        let key = if relation.is_upsert() { relation.primary_key().to_vec() } else { Vec::new() };
+        if !computed && table.watermark.is_none() && key.is_empty() {
             return Ok(Arc::new(relation));
         }
         let mut plan = LogicalPlanBuilder::scan(table.name.clone(), Arc::new(relation), None)?.build()?;
@@ -94,6 +96,9 @@ impl Tables {
             check_time_column(&watermark.column, plan.schema().field(index).data_type())?;
             let column = Expr::Column(Column::from(plan.schema().qualified_field(index)));
             plan = WatermarkAssign::try_new(plan, column, expression)?.into_plan();
+        }
+        if !key.is_empty() {
+            plan = Normalize::try_new(plan, &key)?.into_plan();
         }
         Ok(Arc::new(PlannedRelation::new(plan)))
     }

@@ -19,6 +19,7 @@ use super::attributes;
 use super::changelog_table::{ChangelogTable, Operation};
 use super::dedup::lower_deduplicate;
 use super::nodes::{Unnest, WatermarkAssign, WindowAssign};
+use super::normalize::Normalize;
 use super::source::TableRelation;
 use super::stream_plan::{Expression, GroupAggregate, Join, JoinKind, Scan, StreamPlan, Watermark, WindowTime};
 use super::watermark_column::with_watermark;
@@ -151,6 +152,7 @@ fn lower_scan(scan: &TableScan) -> Result<StreamPlan> {
     let bare = Scan {
         table: table.qualified_name(),
         identity: table.identity(),
+        primary_key: table.primary_key().to_vec(),
         source,
         read_schema,
         project,
@@ -165,6 +167,9 @@ fn lower_extension(extension: &Extension) -> Result<StreamPlan> {
     let schema = clean(node.schema().as_arrow());
     if let Some(watermark) = node.as_any().downcast_ref::<WatermarkAssign>() {
         return lower_watermark(watermark, schema);
+    }
+    if let Some(normalize) = node.as_any().downcast_ref::<Normalize>() {
+        return normalize.lower(lower(&normalize.input)?, schema);
     }
     if let Some(unnest) = node.as_any().downcast_ref::<Unnest>() {
         return Ok(StreamPlan::Unnest {

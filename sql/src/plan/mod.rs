@@ -16,6 +16,7 @@ mod dedup;
 mod legacy_window;
 mod lower;
 mod nodes;
+mod normalize;
 mod optimize;
 mod prepare;
 mod relation;
@@ -25,7 +26,9 @@ mod stream_plan;
 mod watermark_column;
 
 pub use attributes::{TimeAttribute, time_attribute};
-pub use changelog_mode::{SinkRequirements, input_needs_before, is_append_only, sink_needs_before, upsert_key};
+pub use changelog_mode::{
+    SinkRequirements, input_needs_before, is_append_only, sink_needs_before, upsert_key, without_normalization,
+};
 pub use context::Tables;
 pub use lower::lower;
 pub use optimize::{analyze, optimize};

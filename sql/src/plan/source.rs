@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_expr::logical_plan::TableScan;
 use datafusion_expr::{LogicalPlan, TableSource};
-use eddyline_engine::connector::{ConnectorFactory, Registry, TableDescription, TableSink, TableSource as Source};
+use eddyline_engine::connector::{
+    ConnectorFactory, Registry, SourceChanges, TableDescription, TableSink, TableSource as Source,
+};
 
 use crate::error::{Result, SqlError, SqlState};
 
@@ -45,6 +47,17 @@ impl TableRelation {
         format!("{} {:?}", self.name, self.description.options)
     }
 
+    /// The primary key as declared; empty without one.
+    pub fn primary_key(&self) -> &[String] {
+        &self.description.primary_key
+    }
+
+    /// True for a table whose changes must be normalized. A table that cannot be read says so when it is planned.
+    pub fn is_upsert(&self) -> bool {
+        let source = connector(&self.registry, &self.description).and_then(|c| Ok(c.source(&self.description)?));
+        source.is_ok_and(|source| source.changes == SourceChanges::Upsert)
+    }
+
     /// The source, and the columns it gives: those of `projection` (in its order) when the connector can leave columns
     /// out, else all.
     pub fn open_source(&self, projection: &[usize]) -> Result<(Source, SchemaRef)> {
@@ -55,7 +68,12 @@ impl TableRelation {
             let schema = narrow.source_schema();
             return Ok((connector.source(&narrow)?, schema));
         }
-        Ok((connector.source(&self.description)?, Arc::clone(&self.schema)))
+        let source = connector.source(&self.description)?;
+        let schema = match source.changes {
+            SourceChanges::Upsert => self.description.upsert_schema(),
+            _ => Arc::clone(&self.schema),
+        };
+        Ok((source, schema))
     }
 }
 

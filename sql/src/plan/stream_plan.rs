@@ -35,6 +35,8 @@ pub struct Scan {
     pub table: String,
     /// Name and options; scans of one identity and the same columns can share a reader.
     pub identity: String,
+    /// Names of the primary key columns, as declared.
+    pub primary_key: Vec<String>,
     /// The connector, ready.
     pub source: TableSource,
     /// Columns that the connector gives.
@@ -175,6 +177,15 @@ pub enum StreamPlan {
         /// Output columns.
         schema: SchemaRef,
     },
+    /// Makes an exact changelog of an upsert stream.
+    ChangelogNormalize {
+        /// Input, whose deletions may hold nothing but the key.
+        input: Box<StreamPlan>,
+        /// Key columns.
+        key: Vec<usize>,
+        /// Input columns, as whole rows have them.
+        schema: SchemaRef,
+    },
     /// Appends the current watermark.
     CurrentWatermark {
         /// Input.
@@ -247,6 +258,7 @@ impl StreamPlan {
             StreamPlan::Project { schema, .. }
             | StreamPlan::Unnest { schema, .. }
             | StreamPlan::Expand { schema, .. }
+            | StreamPlan::ChangelogNormalize { schema, .. }
             | StreamPlan::CurrentWatermark { schema, .. }
             | StreamPlan::ToChangelog { schema, .. }
             | StreamPlan::FromChangelog { schema, .. }
@@ -266,6 +278,7 @@ impl StreamPlan {
             | StreamPlan::Filter { input, .. }
             | StreamPlan::Unnest { input, .. }
             | StreamPlan::Expand { input, .. }
+            | StreamPlan::ChangelogNormalize { input, .. }
             | StreamPlan::CurrentWatermark { input, .. }
             | StreamPlan::ToChangelog { input, .. }
             | StreamPlan::FromChangelog { input, .. }
@@ -323,6 +336,9 @@ impl StreamPlan {
             }
             StreamPlan::Expand { projections, .. } => format!("Expand(sets=[{}])", projections.len()),
             StreamPlan::WindowAssign { kind, .. } => format!("WindowTableFunction(window=[{}])", describe_window(kind)),
+            StreamPlan::ChangelogNormalize { input, key, .. } => {
+                format!("ChangelogNormalize(key=[{}])", input.names(key))
+            }
             StreamPlan::CurrentWatermark { .. } => "Calc(select=[*, CURRENT_WATERMARK])".to_string(),
             StreamPlan::ToChangelog { .. } => "ToChangelog".to_string(),
             StreamPlan::FromChangelog { .. } => "FromChangelog".to_string(),
@@ -367,9 +383,11 @@ fn describe_scan(scan: &Scan) -> String {
         let column = scan.schema.field(watermark.column).name();
         text.push_str(&format!(", rowtime=[{column}], watermark=[{}]", plain(&watermark.expression.to_string())));
     }
-    if scan.source.changes != SourceChanges::Append {
-        text.push_str(", changelogMode=[I,UB,UA,D]");
-    }
+    text.push_str(match scan.source.changes {
+        SourceChanges::Append => "",
+        SourceChanges::Upsert => ", changelogMode=[UA,D]",
+        SourceChanges::Retract => ", changelogMode=[I,UB,UA,D]",
+    });
     text.push(')');
     text
 }

@@ -10,6 +10,8 @@ pub(in crate::format) struct Envelope<'a> {
     pub(in crate::format) before: Option<(usize, &'a [u8])>,
     /// The same for the row after the change.
     pub(in crate::format) after: Option<(usize, &'a [u8])>,
+    /// The envelope itself.
+    pub(in crate::format) payload: &'a [u8],
     /// The kind of change.
     pub(in crate::format) op: Option<&'a [u8]>,
 }
@@ -40,6 +42,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn fill(&mut self, cursor: &mut Cursor<'a>, depth: usize) -> Parsed {
+        let begin = cursor.position;
         each_field(cursor, depth, |name, cursor| {
             let (start, null) = (cursor.position, cursor.byte() == b'n');
             let text = cursor.byte() == b'"';
@@ -54,7 +57,9 @@ impl<'a> Envelope<'a> {
                 _ => {}
             }
             Ok(())
-        })
+        })?;
+        self.payload = cursor.since(begin);
+        Ok(())
     }
 }
 

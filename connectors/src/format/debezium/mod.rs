@@ -1,15 +1,20 @@
 //! The `debezium-json` format: changes of a database table as JSON envelopes.
 //!
 //! An envelope has the row `before` and `after` the change and an `op`: `c` and `r` (read by a snapshot) insert, `u`
-//! updates, `d` deletes. Rows are written as `c` and `d` only, as in Flink: an update is a `d` and a `c`.
+//! updates, `d` deletes. Rows are written as `c` and `d` only, as in Flink: an update is a `d` and a `c`. What else the
+//! envelope says can be read as `metadata`.
+
+pub(super) mod metadata;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use eddyline_engine::changelog::{ChangelogBatch, RowKind, RowKinds};
-use eddyline_engine::connector::{Options, SinkChanges, SourceChanges};
+use eddyline_engine::connector::{MetadataColumn, Options, SinkChanges, SourceChanges};
 use eddyline_engine::error::{Error, Result};
 
+use self::metadata::MetadataColumns;
 use super::fault::{Fault, Parsed, excerpt};
 use super::json::{Envelope, JsonOptions, JsonRows, RowWriter};
 use super::{Decoder, Encoder, Format, Messages};
@@ -34,8 +39,23 @@ impl Debezium {
 
 impl Format for Debezium {
     fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>> {
+        self.decoder_with_metadata(schema, &[])
+    }
+
+    fn metadata(&self) -> Vec<MetadataColumn> {
+        metadata::offered()
+    }
+
+    fn decoder_with_metadata(&self, schema: SchemaRef, keys: &[String]) -> Result<Box<dyn Decoder>> {
+        let (row, metadata) = schema.fields().split_at(schema.fields().len() - keys.len());
+        let metadata = match keys {
+            [] => None,
+            _ => Some(MetadataColumns::new(keys, metadata, &self.options)?),
+        };
         Ok(Box::new(DebeziumDecoder {
-            rows: JsonRows::new(schema, &self.options)?,
+            rows: JsonRows::new(Arc::new(Schema::new(row.to_vec())), &self.options)?,
+            metadata,
+            schema,
             kinds: Vec::new(),
             skipped: 0,
             schema_include: self.schema_include,
@@ -49,7 +69,7 @@ impl Format for Debezium {
                            to true";
             return Err(Error::option(message, None));
         }
-        let empty = arrow::array::RecordBatch::new_empty(schema);
+        let empty = RecordBatch::new_empty(schema);
         RowWriter::new(&empty, &self.options)?;
         Ok(Box::new(DebeziumEncoder { options: self.options.clone() }))
     }
@@ -65,6 +85,9 @@ impl Format for Debezium {
 
 struct DebeziumDecoder {
     rows: JsonRows,
+    metadata: Option<MetadataColumns>,
+    /// The columns of `rows`, then those of `metadata`.
+    schema: SchemaRef,
     kinds: Vec<RowKind>,
     skipped: u64,
     schema_include: bool,
@@ -75,8 +98,18 @@ impl DebeziumDecoder {
     /// On a fault some of the message's rows may be there already.
     fn read(&mut self, message: &[u8]) -> Parsed {
         let envelope = Envelope::read(message, self.schema_include)?;
-        let op = envelope.op.unwrap_or_default();
-        match op {
+        let before = self.rows.rows();
+        self.read_rows(&envelope)?;
+        if let Some(metadata) = &mut self.metadata {
+            for _ in before..self.rows.rows() {
+                metadata.append(message, envelope.payload)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_rows(&mut self, envelope: &Envelope) -> Parsed {
+        match envelope.op.unwrap_or_default() {
             b"c" | b"r" => self.push(envelope.after, RowKind::Insert, "after"),
             b"u" => {
                 if envelope.before.is_none() {
@@ -116,6 +149,9 @@ impl Decoder for DebeziumDecoder {
             Err(fault) => {
                 self.rows.truncate(before);
                 self.kinds.truncate(before);
+                if let Some(metadata) = &mut self.metadata {
+                    metadata.truncate(before);
+                }
                 if self.ignore_parse_errors {
                     self.skipped += 1;
                     return Ok(());
@@ -133,7 +169,13 @@ impl Decoder for DebeziumDecoder {
 
     fn take(&mut self) -> Result<ChangelogBatch> {
         let kinds: RowKinds = self.kinds.drain(..).collect();
-        Ok(ChangelogBatch::new(self.rows.take()?, kinds))
+        let mut rows = self.rows.take()?;
+        if let Some(metadata) = &mut self.metadata {
+            let mut columns = rows.columns().to_vec();
+            columns.extend(metadata.take()?);
+            rows = RecordBatch::try_new(self.schema.clone(), columns)?;
+        }
+        Ok(ChangelogBatch::new(rows, kinds))
     }
 
     fn skipped(&self) -> u64 {
