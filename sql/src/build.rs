@@ -211,10 +211,7 @@ impl Builder {
                 let stream = self.build(input, below)?;
                 self.build_window_assign(&stream, *time, (*kind, *offset), plan)
             }
-            StreamPlan::ChangelogNormalize { input, key, schema } => {
-                let stream = self.build(input, below)?;
-                self.build_normalize(&stream, (key, schema), plan, needs_before)
-            }
+            StreamPlan::ChangelogNormalize { input, key, .. } => self.build_normalize(input, key, plan, needs_before),
             StreamPlan::CurrentWatermark { input, schema } => {
                 let stream = self.build(input, below)?;
                 Ok(self.build_current_watermark(&stream, schema, plan))

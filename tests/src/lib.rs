@@ -1,5 +1,6 @@
 //! What the whole-program tests share: the program, the checkpoints it writes, and the services it talks to.
 
+pub mod changelog;
 pub mod checkpoints;
 pub mod program;
 pub mod services;

@@ -3,9 +3,11 @@
 mod bad_input;
 mod cli;
 mod crash_points;
+mod debezium;
 mod failures;
 mod jdbc_connector;
 mod kafka_connector;
 mod scenarios;
 mod tidy;
+mod upsert_kafka;
 mod wordcount;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use eddyline_tests::program::{Finished, run, workspace};
+use eddyline_tests::changelog::Table;
+use eddyline_tests::program::{run, workspace};
 use eddyline_tests::services::kafka;
-use serde_json::Value;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
@@ -24,38 +24,6 @@ fn run_example(name: &str, partitions: i32, messages: Vec<String>, more: &[&str]
     let finished = run(folder.path(), &arguments);
     assert!(!finished.stderr.contains("WARNING"), "nothing is late or left out:\n{}", finished.stderr);
     Table::of(&finished)
-}
-
-/// The rows that a changelog adds up to, and how often each is there.
-#[derive(Debug, PartialEq)]
-struct Table(BTreeMap<String, i64>);
-
-impl Table {
-    fn of(finished: &Finished) -> Self {
-        assert!(finished.success, "{finished:?}");
-        let mut rows = BTreeMap::new();
-        for line in finished.stdout.lines() {
-            let change: Value = serde_json::from_str(line).expect("one JSON object per line");
-            let count: &mut i64 = rows.entry(change["row"].to_string()).or_default();
-            *count += match change["op"].as_str() {
-                Some("+I" | "+U") => 1,
-                Some("-U" | "-D") => -1,
-                other => panic!("{other:?} is no kind of change: {line}"),
-            };
-            assert!(*count >= 0, "a row is retracted that is not there: {line}");
-        }
-        rows.retain(|_, count| *count != 0);
-        Table(rows)
-    }
-
-    /// Each of `rows` once.
-    fn from(rows: impl IntoIterator<Item = String>) -> Self {
-        Table(rows.into_iter().map(|row| (row, 1)).collect())
-    }
-
-    fn rows(&self) -> Vec<Value> {
-        self.0.iter().flat_map(|(row, n)| vec![serde_json::from_str(row).expect("JSON"); *n as usize]).collect()
-    }
 }
 
 #[test]

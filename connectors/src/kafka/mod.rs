@@ -5,9 +5,10 @@
 //! sent is acknowledged before the barrier passes.
 //!
 //! From the outside in: `connector` (the table as declared) → `options`, `properties`, `layout` (what the user typed,
-//! resolved) → `source`/`sink` (one per subtask) → `rows` and `metadata` (messages to columns) → `client`, `consumer`,
-//! `producer` (librdkafka; the only files with `unsafe`). `start` turns a startup mode into offsets, `discovery` finds
-//! new partitions, `embedded` is the broker for trying out.
+//! resolved) → `source`/`sink` (one per subtask) → `rows`, `encode` and `metadata` (messages to columns and back) →
+//! `client`, `consumer`, `producer` (librdkafka; the only files with `unsafe`). `start` turns a startup mode into
+//! offsets, `discovery` finds new partitions, `embedded` is the broker for trying out. `upsert` is the connector
+//! `upsert-kafka`, a layer over all of this.
 
 mod client;
 mod connector;

@@ -19,13 +19,14 @@ impl Builder {
     /// Rows by their key, with old rows if `needs_before`. The columns are part of the uid because they are the state.
     pub(super) fn build_normalize(
         &mut self,
-        input: &Stream,
-        (key, schema): (&[usize], &SchemaRef),
+        input: &StreamPlan,
+        key: &[usize],
         plan: &StreamPlan,
         needs_before: bool,
     ) -> Result<Stream> {
-        let (exchange, parallelism) = self.exchange(input, key);
-        let (key, schema) = (key.to_vec(), Arc::clone(schema));
+        let input = self.build(input, false)?;
+        let (exchange, parallelism) = self.exchange(&input, key);
+        let (key, schema) = (key.to_vec(), plan.schema());
         let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let uid = format!("{} of {}", super::stateful_uid(plan), columns.join(","));
         let spread_by = Some(key.clone());

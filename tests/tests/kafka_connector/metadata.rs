@@ -38,9 +38,11 @@ fn every_metadata_column_can_be_read() {
     let Polled::Rows { batch, .. } = wait_for_rows(&mut *reader) else { unreachable!("rows were waited for") };
     assert_eq!(batch.rows().schema(), table.0.source_schema());
     let text = texts("", &batch);
-    assert_eq!(batch.len(), 1, "a message without value is no row");
+    assert_eq!(batch.len(), 2);
+    let text = [&text[1]];
     let expected = format!("|hello|{topic}|1|1|2023-11-14T22:13:20.123Z|CreateTime|");
     assert!(text[0].starts_with(&expected), "{text:?}");
+    assert!(batch.column(0).is_null(0), "without a value, raw is NULL");
     let headers = batch.column(6).as_map();
     let names: Vec<&str> = headers.keys().as_string::<i32>().iter().flatten().collect();
     let values: Vec<&[u8]> = headers.values().as_binary::<i32>().iter().flatten().collect();
@@ -76,4 +78,24 @@ fn key_columns_are_read_from_the_key() {
         .with("key.fields-prefix", "k_")
         .with("value.fields-include", "EXCEPT_KEY");
     assert_eq!(drain(&mut *table.reader()), [format!("{topic}-0|7|a"), format!("{topic}-0|NULL|b")]);
+}
+
+#[test]
+fn a_missing_value_is_a_row_only_in_raw() {
+    let topic = shared().fresh_topic("nothing", 1);
+    let only_key = Record { key: Some(b"k".to_vec()), ..Record::default() };
+    let with_value = Record { value: Some(b"7".to_vec()), ..Record::default() };
+    shared().produce(&topic, [only_key, with_value, Record::default()]);
+    let keyed = |format: &str| {
+        Table::at(&shared().bootstrap(), &topic, format)
+            .column("id", DataType::Utf8)
+            .column("v", DataType::Utf8)
+            .all()
+            .with("key.format", "raw")
+            .with("key.fields", "id")
+            .with("value.fields-include", "EXCEPT_KEY")
+    };
+    let expected = ["k|NULL", "NULL|7", "NULL|NULL"].map(|row| format!("{topic}-0|{row}"));
+    assert_eq!(drain(&mut *keyed("raw").reader()), expected);
+    assert_eq!(drain(&mut *keyed("csv").reader()), [format!("{topic}-0|NULL|7")]);
 }

@@ -4,10 +4,12 @@
 
 mod embedded;
 mod metadata;
+mod program;
 mod refusals;
 mod restore;
 mod sink;
 mod startup;
+mod upsert;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +79,12 @@ impl Table {
     }
 
     fn open(&self, subtask: Subtask, restored: Option<&[SplitPosition]>) -> Result<Box<dyn SourceReader>> {
-        KafkaConnector.source(&self.0)?.factory.open(subtask, restored)
+        self.connector().source(&self.0)?.factory.open(subtask, restored)
+    }
+
+    fn connector(&self) -> Arc<dyn ConnectorFactory> {
+        let name = &self.0.options["connector"];
+        eddyline_connectors::registry().get(name).expect("a connector of the program").clone()
     }
 
     fn reader(&self) -> Box<dyn SourceReader> {
@@ -86,7 +93,7 @@ impl Table {
 
     fn open_sink(&self, subtask: Subtask) -> Result<Box<dyn Sink>> {
         let context = SinkContext { subtask, pipeline: "p".to_string(), sink: "s".to_string(), guard: Guard::open() };
-        KafkaConnector.sink(&self.0)?.factory.open(&context)
+        self.connector().sink(&self.0)?.factory.open(&context)
     }
 
     fn sink_schema(&self) -> Arc<Schema> {
