@@ -21,6 +21,8 @@ pub struct Facts {
     pub recorded_marker: Option<Epoch>,
     /// The marker in the target now; None when there is none.
     pub marker: Option<Epoch>,
+    /// The epoch of which the target shows a part, beyond the marker.
+    pub partly: Option<Epoch>,
     /// True when the user accepts that rows may be written twice (`eddyline.recovery.allow-duplicates`).
     pub allow_duplicates: bool,
 }
@@ -79,8 +81,11 @@ pub fn decide(facts: &Facts) -> Decision {
     }
     match visible.cmp(&restored) {
         std::cmp::Ordering::Less => Decision::ReplayAfter(visible),
-        std::cmp::Ordering::Equal => Decision::Nothing,
-        std::cmp::Ordering::Greater => Decision::Refuse(Refusal::AheadOfCheckpoint { visible, restored }),
+        std::cmp::Ordering::Equal if facts.partly.is_none() => Decision::Nothing,
+        _ => {
+            let visible = facts.partly.unwrap_or(visible);
+            Decision::Refuse(Refusal::AheadOfCheckpoint { visible, restored })
+        }
     }
 }
 
@@ -122,6 +127,7 @@ mod tests {
             recorded: epoch(recorded),
             recorded_marker: epoch(recorded_marker),
             marker: epoch(marker),
+            partly: None,
             allow_duplicates: false,
         }
     }
@@ -154,5 +160,11 @@ mod tests {
         assert_eq!(decide(&older), Decision::Refuse(refusal));
         assert_eq!(decide(&Facts { allow_duplicates: true, ..older }), Decision::Nothing);
         assert_eq!(decide(&Facts { ours: false, ..older }), Decision::Nothing);
+        // A part of epoch 6 is visible, and the checkpoint that holds the rest of it is lost.
+        let partly = Facts { partly: Some(Epoch(6)), ..facts(5, Some(5), Some(5), Some(5)) };
+        let refusal = Refusal::AheadOfCheckpoint { visible: Epoch(6), restored: Epoch(5) };
+        assert_eq!(decide(&partly), Decision::Refuse(refusal));
+        let whole = Facts { restored: Some(Epoch(6)), ..partly };
+        assert_eq!(decide(&whole), Decision::ReplayAfter(Epoch(5)));
     }
 }

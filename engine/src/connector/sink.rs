@@ -73,6 +73,11 @@ pub trait Committer: Send {
     /// The last epoch that the target itself knows to be applied as a whole; None when the target holds no marker.
     fn applied_up_to(&mut self) -> Result<Option<Epoch>>;
 
+    /// The epoch after that if a part of it is visible already, for targets that take an epoch in several steps.
+    fn partly_applied(&mut self) -> Result<Option<Epoch>> {
+        Ok(None)
+    }
+
     /// Phase two: makes the rows of `epoch` visible, those of `logs` in this order: one log per subtask that had rows.
     /// Idempotent: applying the same logs again changes nothing. Called in order of epochs.
     fn apply(&mut self, epoch: Epoch, logs: &[Arc<EpochLog>]) -> Result<()>;

@@ -44,6 +44,7 @@ impl Committing {
         committer.fence(generation)?;
         crash::point("recovery.committer-fenced")?;
         facts.marker = committer.applied_up_to()?;
+        facts.partly = committer.partly_applied()?;
         crash::point("recovery.marker-read")?;
         match decide(&facts) {
             Decision::Refuse(refusal) => return Err(refusal.error(&name)),
@@ -58,7 +59,7 @@ impl Committing {
         crash::point("recovery.logs-applied")?;
         // A target that keeps a marker gets one before the first rows: from now on, none at all means a lost one.
         if facts.marker.is_none() {
-            committer.apply(newest, &[])?;
+            committer.apply(facts.restored.filter(|_| facts.ours).unwrap_or(Epoch(0)), &[])?;
         }
         let marker = committer.applied_up_to()?;
         Ok(Committing { uid, name, ledger: Ledger::default(), committer, marker })

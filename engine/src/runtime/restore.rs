@@ -120,6 +120,7 @@ impl Opening<'_> {
             recorded: self.store.and_then(|s| s.applied()),
             recorded_marker: self.store.and_then(|s| s.recorded_marker(&node.uid)),
             marker: None,
+            partly: None,
             allow_duplicates: self.config.allow_duplicates,
         };
         let (uid, name) = (node.uid.clone(), node.name.clone());
