@@ -2,5 +2,6 @@
 
 pub mod changelog;
 pub mod checkpoints;
+pub mod committed;
 pub mod program;
 pub mod services;

@@ -71,10 +71,26 @@ impl Program {
 
     /// Asks it to stop (SIGTERM) and waits.
     pub fn stop(&mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill can be run");
-        assert!(sent.success(), "the program has ended before it was stopped:\n{}", self.output());
+        self.signal("TERM");
         self.wait()
+    }
+
+    /// Sends it a signal, such as `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill can be run");
+        assert!(sent.success(), "the program has ended before it got SIG{name}:\n{}", self.output());
+    }
+
+    /// Waits until it is stopped by SIGSTOP.
+    pub fn wait_until_paused(&mut self) {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        wait_for("the program to pause", LIMIT, || {
+            self.assert_running();
+            let text = std::fs::read_to_string(&stat).unwrap_or_default();
+            // The state follows the name, which is in parentheses.
+            text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
+        });
     }
 
     /// Waits for its end.

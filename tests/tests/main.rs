@@ -7,6 +7,7 @@ mod debezium;
 mod failures;
 mod jdbc_connector;
 mod kafka_connector;
+mod kafka_exactly_once;
 mod scenarios;
 mod tidy;
 mod upsert_kafka;

@@ -38,7 +38,7 @@ struct Reports {
     /// Why the broker does not accept us.
     denied: Option<String>,
     /// The first message that could not be delivered.
-    undelivered: Option<String>,
+    undelivered: Option<(RDKafkaErrorCode, String)>,
 }
 
 /// A consumer or producer handle.
@@ -92,7 +92,12 @@ impl Client {
 
     /// The first message that could not be delivered, if any.
     pub(super) fn undelivered(&self) -> Option<String> {
-        self.reports().undelivered.clone()
+        self.reports().undelivered.as_ref().map(|(_, words)| words.clone())
+    }
+
+    /// Why it could not be delivered.
+    pub(super) fn undelivered_code(&self) -> Option<RDKafkaErrorCode> {
+        self.reports().undelivered.as_ref().map(|(code, _)| *code)
     }
 
     /// The newest words about trouble with the broker.
@@ -163,7 +168,8 @@ impl Client {
                 message.err.is_error().then(|| {
                     let topic = text(sys::rd_kafka_topic_name(message.rkt));
                     let why = RDKafkaErrorCode::from(message.err);
-                    format!("a message to topic '{topic}', partition {} was not delivered: {why}", message.partition)
+                    let partition = message.partition;
+                    (why, format!("a message to topic '{topic}', partition {partition} was not delivered: {why}"))
                 })
             };
             if let Some(failure) = failure {
@@ -237,18 +243,36 @@ impl Client {
         use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
-            let list = offset_list(splits.iter().map(|(t, p)| (t.as_str(), *p, sys::RD_KAFKA_OFFSET_INVALID as i64)))?;
-            let wait_ms = ANSWER_WITHIN.as_millis() as i32;
-            // SAFETY: handle and list are valid; the list is filled in place before the call returns.
-            let code = unsafe { sys::rd_kafka_committed(self.ptr(), list.ptr(), wait_ms) };
-            let moving = [CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator];
-            if moving.contains(&RDKafkaErrorCode::from(code)) && Instant::now() < deadline {
-                std::thread::park_timeout(RETRY_AFTER);
-                continue;
+            match self.try_committed(splits, ANSWER_WITHIN)? {
+                Ok(offsets) => return Ok(offsets),
+                Err(CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
+                    if Instant::now() < deadline =>
+                {
+                    std::thread::park_timeout(RETRY_AFTER);
+                }
+                Err(code) => return Err(self.failed("cannot read the group's committed offsets", &code)),
             }
-            self.answered("cannot read the group's committed offsets", code)?;
-            return Ok(known_offsets(&list, splits));
         }
+    }
+
+    /// Asks once what the client's group has committed for each partition. With `isolation.level` = `read_committed`
+    /// offsets that a transaction is about to move are waited for.
+    pub(super) fn try_committed(
+        &self,
+        splits: &[(String, i32)],
+        wait: Duration,
+    ) -> Result<std::result::Result<Vec<Option<i64>>, RDKafkaErrorCode>> {
+        let list = offset_list(splits.iter().map(|(t, p)| (t.as_str(), *p, sys::RD_KAFKA_OFFSET_INVALID as i64)))?;
+        // SAFETY: handle and list are valid; the list is filled in place before the call returns.
+        let code = unsafe { sys::rd_kafka_committed(self.ptr(), list.ptr(), wait.as_millis() as i32) };
+        self.serve();
+        Ok(if code.is_error() { Err(RDKafkaErrorCode::from(code)) } else { Ok(known_offsets(&list, splits)) })
+    }
+
+    /// Number of a broker of the cluster.
+    pub(super) fn any_broker(&self) -> Option<i32> {
+        let metadata = self.native.fetch_metadata(None, ANSWER_WITHIN).ok()?;
+        metadata.brokers().first().map(|broker| broker.id())
     }
 
     /// Commits next offsets to the client's group, without waiting; failures are logged when they are heard of.

@@ -3,18 +3,20 @@
 //! [`Target`] is everything of a Kafka sink that does not depend on how rows become messages; the connectors `kafka` and
 //! `upsert-kafka` share it. [`Delivery`] takes the messages of one subtask.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use eddyline_engine::connector::{EpochLog, Options, SinkContext};
+use eddyline_engine::connector::{Committer, EpochLog, Options, SinkContext};
 use eddyline_engine::error::Result;
 use rdkafka::ClientConfig;
 
 use super::client::missing_topic;
 use super::exactly_once::log::LogWriter;
 use super::exactly_once::partition::Choice;
+use super::interrupt::Interrupt;
 use super::options::{Guarantee, Partitioner, SinkOptions};
 use super::producer::{Outgoing, Producer};
-use super::{embedded, properties};
+use super::{embedded, exactly_once, properties};
 
 /// How long the end of a job waits for messages that nobody has to wait for.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
@@ -36,6 +38,8 @@ pub(crate) struct Encoded<'a> {
 pub(crate) struct Target {
     options: SinkOptions,
     config: ClientConfig,
+    /// Of the running attempt.
+    interrupt: Mutex<Interrupt>,
 }
 
 impl Target {
@@ -43,7 +47,7 @@ impl Target {
     pub(crate) fn parse(options: &Options) -> Result<Self> {
         let parsed = SinkOptions::parse(options)?;
         let config = properties::producer(options, &parsed)?;
-        Ok(Target { options: parsed, config })
+        Ok(Target { options: parsed, config, interrupt: Mutex::default() })
     }
 
     /// Connects one subtask, and checks what can be checked before rows flow.
@@ -54,7 +58,7 @@ impl Target {
             config.set("bootstrap.servers", embedded::bootstrap()?);
             embedded::create_topic(topic, partitions)?;
         }
-        let producer = Producer::new(&config, topic)?;
+        let producer = Producer::new(&config, topic, self.lock().clone())?;
         let known = producer.client().topics()?;
         let partitions = known.get(topic).ok_or_else(|| missing_topic(topic, &known))?.len() as i32;
         let guarantee = self.options.guarantee;
@@ -64,6 +68,26 @@ impl Target {
             Guarantee::AtLeastOnce | Guarantee::None => Way::Sent(producer),
         };
         Ok(Delivery { guarantee, choice, way })
+    }
+
+    /// As [`eddyline_engine::connector::SinkFactory::committer`]. Begins an attempt: what interrupted the last one is
+    /// forgotten.
+    pub(crate) fn committer(&self, context: &SinkContext) -> Result<Option<Box<dyn Committer>>> {
+        let interrupt = Interrupt::default();
+        *self.lock() = interrupt.clone();
+        if self.options.guarantee != Guarantee::ExactlyOnce {
+            return Ok(None);
+        }
+        exactly_once::open(&self.options, &self.config, context, interrupt).map(Some)
+    }
+
+    /// As [`eddyline_engine::connector::SinkFactory::interrupt`].
+    pub(crate) fn interrupt(&self) {
+        self.lock().set();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Interrupt> {
+        self.interrupt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`eddyline_engine::connector::SinkFactory::guarantee`].

@@ -84,7 +84,18 @@ const SPECS: &[OptionSpec] = &[
         "at-least-once (default), exactly-once or none.",
     ),
     OptionSpec::optional("sink.semantic", OneOf(GUARANTEES), "Old name of sink.delivery-guarantee."),
-    OptionSpec::optional("sink.transactional-id-prefix", Text, "Prefix of transactional ids, for exactly-once."),
+    OptionSpec::with_default(
+        "sink.transactional-id-prefix",
+        Text,
+        "eddyline",
+        "Beginning of the names of transactional ids and of the consumer group that marks progress, for exactly-once.",
+    ),
+    OptionSpec::optional(
+        "properties.transaction.timeout.ms",
+        Integer,
+        "After so long the broker aborts an unfinished transaction of an exactly-once sink, which then repeats it; 60000 \
+         unless set.",
+    ),
     OptionSpec::optional("key.fields", Text, "Columns of the message key, separated by ';'."),
     OptionSpec::with_default(
         "key.fields-prefix",
@@ -213,6 +224,10 @@ pub(super) struct SinkOptions {
     pub(super) topic: String,
     pub(super) guarantee: Guarantee,
     pub(super) partitioner: Partitioner,
+    /// Beginning of the names of transactional ids and marker group.
+    pub(super) transaction_prefix: String,
+    /// After so long the broker aborts a transaction.
+    pub(super) transaction_timeout: Duration,
     /// Partitions for topics made in the embedded broker; None with a real one.
     pub(super) embedded: Option<i32>,
 }
@@ -230,14 +245,18 @@ impl SinkOptions {
         let guarantee = match given.unwrap_or("at-least-once").to_ascii_lowercase().as_str() {
             "none" => Guarantee::None,
             "at-least-once" => Guarantee::AtLeastOnce,
-            "exactly-once" if cfg!(test) => Guarantee::ExactlyOnce,
-            _ => {
-                return Err(Error::option(
-                    "'sink.delivery-guarantee' = 'exactly-once' is not supported yet by the Kafka sink",
-                    "use 'at-least-once' (the default)".to_string(),
-                ));
-            }
+            _ => Guarantee::ExactlyOnce,
         };
+        let embedded = embedded(options)?;
+        let weaker = options.text("properties.acks").filter(|acks| !matches!(*acks, "all" | "-1"));
+        if let (Guarantee::ExactlyOnce, Some(acks)) = (guarantee, weaker) {
+            let hint = "remove 'properties.acks', or use 'at-least-once'".to_string();
+            return Err(Error::option(format!("'properties.acks' = '{acks}' excludes exactly-once"), hint));
+        }
+        if guarantee == Guarantee::ExactlyOnce && embedded.is_some() {
+            let hint = "use 'at-least-once' (the default), or a real broker".to_string();
+            return Err(Error::option("the embedded broker knows no transactions, so it excludes exactly-once", hint));
+        }
         let partitioner = match options.text("sink.partitioner").unwrap_or("default") {
             "default" => Partitioner::Default,
             "fixed" => Partitioner::Fixed,
@@ -254,7 +273,16 @@ impl SinkOptions {
                 None,
             ));
         }
-        Ok(SinkOptions { topic, guarantee, partitioner, embedded: embedded(options)? })
+        let timeout =
+            positive(options, "properties.transaction.timeout.ms")?.map(|ms| Duration::from_millis(ms as u64));
+        Ok(SinkOptions {
+            topic,
+            guarantee,
+            partitioner,
+            transaction_prefix: options.text("sink.transactional-id-prefix").unwrap_or_default().to_string(),
+            transaction_timeout: timeout.unwrap_or(Duration::from_secs(60)),
+            embedded,
+        })
     }
 }
 

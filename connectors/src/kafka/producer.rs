@@ -15,6 +15,7 @@ use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 
 use super::KAFKA;
 use super::client::{Client, topic_name};
+use super::interrupt::Interrupt;
 
 /// Longest wait within one call of librdkafka, after which failures are looked for.
 const STEP_MS: i32 = 50;
@@ -38,14 +39,15 @@ pub(super) struct Producer {
     client: Client,
     topic: *mut sys::rd_kafka_topic_t,
     name: String,
+    interrupt: Interrupt,
 }
 
 // SAFETY: librdkafka's topic handles may be used from any thread.
 unsafe impl Send for Producer {}
 
 impl Producer {
-    /// Makes a producer; contacts nothing yet.
-    pub(super) fn new(config: &ClientConfig, topic: &str) -> Result<Producer> {
+    /// Makes a producer; contacts nothing yet. `interrupt` ends its waiting.
+    pub(super) fn new(config: &ClientConfig, topic: &str, interrupt: Interrupt) -> Result<Producer> {
         let client = Client::new(config, RDKafkaType::RD_KAFKA_PRODUCER)?;
         let name = topic_name(topic)?;
         // SAFETY: handle and name are valid; a null configuration takes the handle's defaults.
@@ -53,7 +55,7 @@ impl Producer {
         if handle.is_null() {
             return Err(Error::connector(KAFKA, format!("cannot write to topic '{topic}'")));
         }
-        Ok(Producer { client, topic: handle, name: topic.to_string() })
+        Ok(Producer { client, topic: handle, name: topic.to_string(), interrupt })
     }
 
     /// The client, for questions about the cluster.
@@ -70,6 +72,7 @@ impl Producer {
                     // SAFETY: the handle is valid. A short flush is a wait for room in the queue.
                     unsafe { sys::rd_kafka_flush(self.client.ptr(), STEP_MS) };
                     self.check()?;
+                    self.interrupt.check()?;
                 }
                 RDKafkaErrorCode::MessageSizeTooLarge => {
                     let bytes = message.value.map_or(0, <[u8]>::len) + message.key.map_or(0, <[u8]>::len);
@@ -126,6 +129,7 @@ impl Producer {
             if !code.is_error() {
                 return Ok(());
             }
+            self.interrupt.check()?;
         }
     }
 

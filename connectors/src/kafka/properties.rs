@@ -9,7 +9,7 @@ use eddyline_engine::error::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use super::options::{Place, SinkOptions, SourceOptions};
+use super::options::{Guarantee, Place, SinkOptions, SourceOptions};
 
 /// Java's properties that have no meaning here. A trailing `*` stands for any rest.
 const WITHOUT_MEANING: &[&str] = &[
@@ -38,6 +38,7 @@ const WITHOUT_MEANING: &[&str] = &[
     "ssl.protocol",
     "ssl.truststore.password",
     "ssl.truststore.type",
+    "transactional.id",
     "value.deserializer",
     "value.serializer",
 ];
@@ -105,6 +106,16 @@ pub(super) fn producer(options: &Options, sink: &SinkOptions) -> Result<ClientCo
     }
     translate(options, &mut config)?;
     config.set("delivery.report.only.error", "true");
+    if sink.guarantee == Guarantee::ExactlyOnce {
+        let timeout_ms = sink.transaction_timeout.as_millis().to_string();
+        config
+            .set("enable.idempotence", "true")
+            .set("transaction.timeout.ms", &timeout_ms)
+            // Later it would come too late for its transaction.
+            .set("message.timeout.ms", &timeout_ms)
+            // Handles come and go; none waits for its last metrics to be sent.
+            .set("enable.metrics.push", "false");
+    }
     checked(config)
 }
 

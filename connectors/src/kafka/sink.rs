@@ -1,7 +1,7 @@
 //! Writing: rows become messages, and [`Delivery`] brings them to the topic.
 
 use eddyline_engine::changelog::ChangelogBatch;
-use eddyline_engine::connector::{EpochLog, Sink, SinkContext, SinkFactory};
+use eddyline_engine::connector::{Committer, EpochLog, Sink, SinkContext, SinkFactory};
 use eddyline_engine::error::Result;
 use eddyline_engine::time::Epoch;
 
@@ -44,12 +44,20 @@ impl SinkFactory for KafkaSinkFactory {
         })
     }
 
+    fn committer(&self, context: &SinkContext) -> Result<Option<Box<dyn Committer>>> {
+        self.target.committer(context)
+    }
+
     fn guarantee(&self) -> &'static str {
         self.target.guarantee()
     }
 
     fn needs_checkpoints(&self) -> bool {
         self.target.needs_checkpoints()
+    }
+
+    fn interrupt(&self) {
+        self.target.interrupt();
     }
 }
 

@@ -71,17 +71,44 @@ impl Kafka {
             .expect("java runs");
         assert!(format.status.success(), "kafka format failed: {}", String::from_utf8_lossy(&format.stderr));
 
-        let log = fs::File::create(folder.path().join("broker.log")).expect("a log file");
-        let mut broker = tied("java", None);
-        broker
-            .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", &class_path, "kafka.Kafka"])
-            .arg(&properties)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log);
-        let mut kafka = Kafka { process: spawn(broker).expect("setpriv and java run"), folder, port, sasl_port };
+        let mut kafka = Kafka { process: broker(folder.path(), &class_path), folder, port, sasl_port };
         kafka.wait_until_ready();
         kafka
+    }
+
+    /// Kills the broker.
+    pub fn stop(&mut self) {
+        self.process.kill().expect("the broker can be killed");
+        self.process.wait().expect("the broker can be waited for");
+    }
+
+    /// Kills the broker and starts it again on its data and ports, `down` later; returns when it answers.
+    pub fn restart(&mut self, down: Duration) {
+        self.stop();
+        let until = Instant::now() + down;
+        wait_for("the time to start the broker", DEADLINE + down, || (Instant::now() >= until).then_some(()));
+        self.process = broker(self.folder.path(), &class_path());
+        self.wait_until_ready();
+    }
+
+    /// Denies everything to the SASL user `alice` on resources of a kind, such as `TRANSACTIONAL_ID`, whose names begin
+    /// with `prefix`.
+    pub fn deny_alice(&self, kind: &str, prefix: &str) {
+        let program = Path::new(POM).with_file_name("DenyAll.java");
+        let output = Command::new("java")
+            .args(["-Xmx128m", "-cp", &class_path()])
+            .arg(program)
+            .args([&self.bootstrap(), "alice", kind, prefix])
+            .output()
+            .expect("java runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub fn delete_topic(&self, name: &str) {
+        let results = block_on(self.admin().delete_topics(&[name], &AdminOptions::new())).expect("the broker answers");
+        results.into_iter().for_each(|result| drop(result.expect("the topic is deleted")));
+        wait_for("the end of the topic", DEADLINE, || (self.partitions(name) == 0).then_some(()));
     }
 
     /// `127.0.0.1:port`, in the clear.
@@ -258,6 +285,22 @@ impl Drop for Kafka {
     }
 }
 
+/// A broker process on the data in `folder`; its output is appended to the log.
+fn broker(folder: &Path, class_path: &str) -> Child {
+    let log = || {
+        let file = fs::OpenOptions::new().create(true).append(true).open(folder.join("broker.log"));
+        Stdio::from(file.expect("a log file"))
+    };
+    let mut broker = tied("java", None);
+    broker
+        .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", class_path, "kafka.Kafka"])
+        .arg(folder.join("server.properties"))
+        .stdin(Stdio::null())
+        .stdout(log())
+        .stderr(log());
+    spawn(broker).expect("setpriv and java run")
+}
+
 fn base_record<'a>(topic: &'a str, record: &'a Record) -> BaseRecord<'a, [u8], [u8]> {
     let mut out = BaseRecord::to(topic);
     out.partition = record.partition;
@@ -328,6 +371,10 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 group.initial.rebalance.delay.ms=0
 ",
         data = data.display()

@@ -129,7 +129,10 @@ pub(in crate::kafka) fn frames(log: &[u8]) -> Result<Vec<Frame<'_>>> {
 
 impl Frame<'_> {
     /// Gives each message to `each`, in order.
-    pub(in crate::kafka) fn for_each(&self, mut each: impl FnMut(&Outgoing<'_>) -> Result<()>) -> Result<()> {
+    pub(in crate::kafka) fn for_each<E: From<Error>>(
+        &self,
+        mut each: impl FnMut(&Outgoing<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let raw = lz4_flex::block::decompress(self.stored, self.raw_length).map_err(|_| damaged())?;
         let mut reader = Reader { rest: &raw };
         let mut headers = Vec::new();
@@ -238,7 +241,7 @@ mod tests {
                     text(m.key),
                     text(m.value)
                 ));
-                Ok(())
+                Ok::<_, Error>(())
             };
             frame.for_each(&mut each).unwrap();
         }
