@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{SinkFactory, SourceFactory};
 use crate::error::{Error, Result};
 use crate::operator::Operator;
+use crate::state::State;
 
 /// Which of how many parallel instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -188,25 +189,42 @@ impl Dataflow {
     }
 }
 
-impl fmt::Display for Exchange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Exchange::Forward => write!(f, "forward"),
-            Exchange::Hash(columns) => write!(f, "hash{columns:?}"),
-            Exchange::Broadcast => write!(f, "broadcast"),
-            Exchange::Single => write!(f, "single"),
+impl Dataflow {
+    /// How rows travel over `edge`: `hash[word]`.
+    fn describe_exchange(&self, edge: &Edge) -> String {
+        match &edge.exchange {
+            Exchange::Forward => "forward".to_string(),
+            Exchange::Hash(columns) => {
+                let schema = &self.nodes[edge.from].schema;
+                let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
+                format!("hash[{}]", names.join(", "))
+            }
+            Exchange::Broadcast => "broadcast".to_string(),
+            Exchange::Single => "single".to_string(),
         }
     }
 }
 
+/// The names of what the operators of a node remember, with how it is spread.
+fn state_names(node: &Node) -> Vec<String> {
+    let NodeKind::Operator(factory) = &node.kind else { return Vec::new() };
+    let Ok(mut operator) = factory(Subtask { index: 0, parallelism: node.parallelism }) else { return Vec::new() };
+    let name = |(name, state): (&str, &mut dyn State)| format!("{name} ({:?})", state.distribution()).to_lowercase();
+    operator.states().into_iter().map(name).collect()
+}
+
+/// Every node with its parallelism, its inputs, its uid and its states.
 impl fmt::Display for Dataflow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (id, node) in self.nodes.iter().enumerate() {
-            write!(f, "{id}: {} ×{}", node.name, node.parallelism)?;
+            writeln!(f, "[{id}] {} ×{}", node.name, node.parallelism)?;
             for edge in self.inputs(id) {
-                write!(f, " ← {} ({})", edge.from, edge.exchange)?;
+                writeln!(f, "    input  [{}] {}", edge.from, self.describe_exchange(edge))?;
             }
-            writeln!(f)?;
+            writeln!(f, "    uid    {}", node.uid.0)?;
+            for state in state_names(node) {
+                writeln!(f, "    state  {state}")?;
+            }
         }
         Ok(())
     }

@@ -96,7 +96,9 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let statements = parse_script(&script.text).map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
     let mut session = new_session(&variables)?;
     for statement in &statements {
-        let text = session.explain_statement(statement).map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
+        let text = session.explain_statement(statement);
+        session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
+        let text = text.map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
         if let Some(text) = text {
             println!("{text}");
         }

@@ -1,8 +1,7 @@
 //! Streaming plan → dataflow: which operators run, how many of each, and how rows travel between them.
 //!
 //! At parallelism 1 every edge is forward, so that a query runs as one fused task. Above, keyed operators get their
-//! rows by hash of the key, and an edge stays forward wherever the rows already lie right. Tables that are read twice
-//! with the same columns are read once.
+//! rows by hash of the key, and an edge stays forward wherever the rows already lie right. Equal scans are built once.
 
 mod unary;
 
@@ -65,7 +64,7 @@ pub struct Builder {
     flow: Dataflow,
     parallelism: usize,
     zone: Tz,
-    scans: HashMap<String, Stream>,
+    scans: Vec<(Scan, Stream)>,
     uids: HashMap<String, usize>,
 }
 
@@ -81,7 +80,7 @@ struct Stream {
 impl Builder {
     /// A builder for jobs of this parallelism, whose windows over instants follow `zone`.
     pub fn new(parallelism: usize, zone: Tz) -> Self {
-        Builder { flow: Dataflow::default(), parallelism, zone, scans: HashMap::new(), uids: HashMap::new() }
+        Builder { flow: Dataflow::default(), parallelism, zone, scans: Vec::new(), uids: HashMap::new() }
     }
 
     /// Adds `plan`, ending in `target`.
@@ -233,7 +232,7 @@ impl Builder {
                 let factory: OperatorFactory = Arc::new(move |_| {
                     Ok(Box::new(Deduplicate::new(Arc::clone(&schema), keys.clone(), keep)?) as Box<dyn Operator>)
                 });
-                let node = self.operator(stateful_uid(plan), plan.describe(), plan, parallelism, factory);
+                let node = self.operator(plan.meaning(), plan.describe(), plan, parallelism, factory);
                 self.flow.connect(stream.node, node, 0, exchange);
                 Ok(Stream { node, parallelism, spread_by })
             }
@@ -246,9 +245,9 @@ impl Builder {
     }
 
     fn build_scan(&mut self, scan: &Scan) -> Result<Stream> {
-        let project = scan.project.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
-        let key = format!("{} {} {project:?}", scan.identity, StreamPlan::Scan(Box::new(scan.clone())).describe());
-        if let Some(stream) = self.scans.get(&key) {
+        // `plan::share_scans` has given all scans of the table the same columns.
+        let shared = |known: &Scan| known.reads_same(scan) && known.schema == scan.schema;
+        if let Some((_, stream)) = self.scans.iter().find(|(known, _)| shared(known)) {
             return Ok(stream.clone());
         }
         let parallelism = scan.source.max_parallelism.map_or(self.parallelism, |max| max.min(self.parallelism)).max(1);
@@ -266,7 +265,7 @@ impl Builder {
         let name = StreamPlan::Scan(Box::new(scan.clone())).describe();
         let node = Node { uid, name, kind: NodeKind::Source(source), parallelism, schema: Arc::clone(&scan.schema) };
         let stream = Stream { node: self.flow.add(node), parallelism, spread_by: None };
-        self.scans.insert(key, stream.clone());
+        self.scans.push((scan.clone(), stream.clone()));
         Ok(stream)
     }
 
@@ -316,7 +315,7 @@ impl Builder {
             GroupAggregate::new(spec.clone())?;
             Arc::new(move |_: Subtask| Ok(Box::new(GroupAggregate::new(spec.clone())?) as Box<dyn Operator>))
         };
-        let uid = stateful_uid(plan);
+        let uid = plan.meaning();
         let node = self.operator(uid, plan.describe(), plan, parallelism, factory);
         self.flow.connect(input.node, node, 0, exchange);
         let spread_by = (!aggregate.keys.is_empty()).then(|| (0..aggregate.keys.len()).collect());
@@ -354,7 +353,7 @@ impl Builder {
                 None => Box::new(window),
             })
         });
-        let node = self.operator(stateful_uid(plan), plan.describe(), plan, parallelism, factory);
+        let node = self.operator(plan.meaning(), plan.describe(), plan, parallelism, factory);
         self.flow.connect(input.node, node, 0, exchange);
         let spread_by = (!aggregate.keys.is_empty()).then(|| (0..aggregate.keys.len()).collect());
         Ok(Stream { node, parallelism, spread_by })
@@ -383,7 +382,7 @@ impl Builder {
         JoinOperator::new(spec.clone())?;
         let factory: OperatorFactory =
             Arc::new(move |_| Ok(Box::new(JoinOperator::new(spec.clone())?) as Box<dyn Operator>));
-        let node = self.operator(stateful_uid(plan), plan.describe(), plan, parallelism, factory);
+        let node = self.operator(plan.meaning(), plan.describe(), plan, parallelism, factory);
         for (port, (stream, keys)) in inputs.iter().zip(keys).enumerate() {
             let exchange = match (keys.is_empty(), stream.parallelism == 1 && parallelism == 1) {
                 (_, true) => Exchange::Forward,
@@ -431,10 +430,4 @@ fn moved(input: &Stream, expressions: &[Expression]) -> Option<Vec<usize>> {
         })
     };
     input.spread_by.as_ref()?.iter().map(find).collect()
-}
-
-/// What a stateful operator means: its own description and the tables it stands on, so that filters and columns that
-/// do not concern it can change around it.
-fn stateful_uid(plan: &StreamPlan) -> String {
-    format!("{}<-{}", plan.describe(), plan.tables().join(","))
 }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod functions;
 mod insert;
 pub mod parse;
+mod pipeline;
 pub mod plan;
 pub mod session;
 mod show;
@@ -18,6 +19,9 @@ pub mod statement;
 pub mod types;
 mod values;
 mod zone;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{Result, SqlError, SqlState};
 pub use session::{Outcome, Session};

@@ -10,16 +10,17 @@ use crossbeam_channel::Receiver;
 use datafusion_common::TableReference;
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::connector::{Registry, SinkChanges, TableSink};
-use eddyline_engine::dataflow::Dataflow;
 use eddyline_engine::runtime::{CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
+use eddyline_engine::time::{Clock, SystemClock};
 
-use crate::build::{Builder, SinkTarget};
+use crate::build::SinkTarget;
 use crate::catalog::Catalog;
 use crate::config::{self, Config};
 use crate::error::{Result, SqlError, SqlState};
-use crate::functions::{Functions, SessionTime};
+use crate::functions::{Environment, Functions, Random};
 use crate::insert::match_columns;
-use crate::plan::{self, SinkRequirements, StreamPlan, Tables};
+use crate::pipeline::Pipeline;
+use crate::plan::{self, Query, SinkRequirements, StreamPlan, Tables};
 use crate::statement::{CreateTable, Explain, Insert, ParsedStatement, Statement, TableName};
 use crate::types::ColumnType;
 
@@ -67,13 +68,8 @@ pub struct Session {
     takeover: bool,
     jobs: Vec<JobHandle>,
     warnings: Vec<String>,
-}
-
-/// A dataflow that is ready to run, and what it was made from.
-struct Planned {
-    dataflow: Dataflow,
-    plans: Vec<(String, StreamPlan)>,
-    bounded: bool,
+    clock: Arc<dyn Clock>,
+    random: Random,
 }
 
 impl Session {
@@ -87,7 +83,16 @@ impl Session {
             takeover: false,
             jobs: Vec::new(),
             warnings: Vec::new(),
+            clock: Arc::new(SystemClock),
+            random: Random::default(),
         }
+    }
+
+    /// Takes the time of jobs and functions from `clock` and the randomness of functions from `seed`, so that a run can
+    /// be repeated.
+    pub fn set_clock(&mut self, clock: Arc<dyn Clock>, seed: u64) {
+        self.clock = clock;
+        self.random = Random::seeded(seed);
     }
 
     /// Says where jobs of this session start, over what the settings say.
@@ -133,7 +138,10 @@ impl Session {
             Statement::Query(query) => self.run_query(query.as_ref().clone()),
             Statement::Insert(insert) => self.run_inserts(std::slice::from_ref(insert.as_ref())),
             Statement::StatementSet(inserts) => self.run_inserts(inserts),
-            Statement::Explain(explain) => self.explain(explain),
+            Statement::Explain(explain) => {
+                let text = self.explain(explain)?;
+                Ok(text_rows(&["result"], vec![vec![Some(text)]]))
+            }
             Statement::CreateTable(create) if create.query.is_some() => self.create_table_as(create),
             Statement::Set { key, value, position } => {
                 self.set(key, value).map_err(|e| if e.position.is_none() { e.at(*position) } else { e })?;
@@ -162,7 +170,7 @@ impl Session {
             Statement::Query(_) | Statement::Insert(_) | Statement::StatementSet(_) => {
                 self.explain_text(&parsed.statement).map(Some)
             }
-            Statement::Explain(explain) => self.explain_text(&explain.statement).map(Some),
+            Statement::Explain(explain) => self.explain(explain).map(Some),
             Statement::StopJob { .. } => Ok(None),
             _ => self.execute(parsed).map(|_| None),
         }
@@ -189,7 +197,8 @@ impl Session {
     }
 
     fn tables(&self) -> Arc<Tables> {
-        let functions = Functions::new(SessionTime { zone: self.time_zone() });
+        let (clock, random) = (Arc::clone(&self.clock), self.random.clone());
+        let functions = Functions::new(Environment { zone: self.time_zone(), clock, random });
         Arc::new(Tables::new(self.catalog.clone(), self.registry.clone(), Arc::new(functions)))
     }
 
@@ -199,52 +208,52 @@ impl Session {
     }
 
     fn run_query(&mut self, query: sqlparser::ast::Query) -> Result<Outcome> {
-        let plan = plan::lower(&plan::plan_query(&self.tables(), query)?)?;
-        let schema = plan.schema();
-        let (factory, changes) = CollectSink::channel(RESULT_CHANNEL_BATCHES);
-        let mut builder = Builder::new(self.settings.parallelism()?, self.time_zone());
-        let sink = TableSink { factory, changes: SinkChanges::Retract };
-        builder.add_sink(&plan, SinkTarget::collecting(sink))?;
+        let (pipeline, changes) = self.plan_query(query)?;
+        let schema = pipeline.schema();
         // A query that is only looked at leaves no checkpoints behind.
         let mut config = self.job_config("select".to_string())?;
         config.checkpoint.dir = None;
         config.restore = Restore::Fresh;
-        let job = Job::start(builder.finish()?, config)?;
+        let job = Job::start(pipeline.dataflow, config)?;
         self.jobs.push(job.clone());
         Ok(Outcome::Changes { schema, changes, job })
     }
 
+    fn plan_query(&self, query: sqlparser::ast::Query) -> Result<(Pipeline, Receiver<ChangelogBatch>)> {
+        let query = Query::plan(plan::resolve(&self.tables(), query)?)?;
+        let (factory, changes) = CollectSink::channel(RESULT_CHANNEL_BATCHES);
+        let sink = TableSink { factory, changes: SinkChanges::Retract };
+        Ok((self.pipeline(vec![(SinkTarget::collecting(sink), query)])?, changes))
+    }
+
+    fn pipeline(&self, queries: Vec<(SinkTarget, Query)>) -> Result<Pipeline> {
+        Pipeline::build(queries, self.settings.parallelism()?, self.time_zone())
+    }
+
     fn run_inserts(&mut self, inserts: &[Insert]) -> Result<Outcome> {
-        let planned = self.plan_inserts(inserts)?;
+        let pipeline = self.plan_inserts(inserts)?;
+        let bounded = pipeline.dataflow.is_bounded();
         let name = self.settings.text(config::PIPELINE_NAME).unwrap_or_else(|| {
             let targets: Vec<&str> = inserts.iter().map(|i| i.target.table()).collect();
             format!("insert-into_default_catalog.default_database.{}", targets.join("_"))
         });
         let mut config = self.job_config(name)?;
-        if planned.bounded && config.checkpoint.dir.is_none() && planned.dataflow.needs_checkpoints().is_none() {
+        if bounded && config.checkpoint.dir.is_none() && pipeline.dataflow.needs_checkpoints().is_none() {
             // A job over bounded input without a checkpoint folder runs again from the start.
             config.checkpoint.interval = None;
         } else if config.checkpoint.dir.is_none() && config.checkpoint.interval.is_some() {
             config.checkpoint.dir = Some(PathBuf::from(DEFAULT_CHECKPOINT_DIR));
         }
-        let job = Job::start(planned.dataflow, config)?;
+        let job = Job::start(pipeline.dataflow, config)?;
         self.jobs.push(job.clone());
-        Ok(Outcome::Started { job, bounded: planned.bounded })
+        Ok(Outcome::Started { job, bounded })
     }
 
-    fn plan_inserts(&self, inserts: &[Insert]) -> Result<Planned> {
-        let mut builder = Builder::new(self.settings.parallelism()?, self.time_zone());
-        let mut plans = Vec::with_capacity(inserts.len());
-        for insert in inserts {
-            let (target, plan) = self.plan_insert(insert)?;
-            builder.add_sink(&plan, target)?;
-            plans.push((insert.target.table().to_string(), plan));
-        }
-        let bounded = plans.iter().all(|(_, plan)| plan.is_bounded());
-        Ok(Planned { dataflow: builder.finish()?, plans, bounded })
+    fn plan_inserts(&self, inserts: &[Insert]) -> Result<Pipeline> {
+        self.pipeline(inserts.iter().map(|insert| self.plan_insert(insert)).collect::<Result<_>>()?)
     }
 
-    fn plan_insert(&self, insert: &Insert) -> Result<(SinkTarget, StreamPlan)> {
+    fn plan_insert(&self, insert: &Insert) -> Result<(SinkTarget, Query)> {
         if insert.overwrite {
             return Err(SqlError::unsupported("INSERT OVERWRITE is not supported in streaming mode"));
         }
@@ -255,9 +264,8 @@ impl Session {
         let schema = description.sink_schema();
         let qualified = format!("default_catalog.default_database.{name}");
         let tables = self.tables();
-        let query = plan::analyze(tables.plan_query(insert.query.as_ref().clone())?, tables.functions())?;
-        let matched = match_columns(query, &qualified, &schema, &insert.columns, self.time_zone())?;
-        let plan = plan::lower(&plan::optimize(matched)?)?;
+        let resolved = plan::resolve(&tables, insert.query.as_ref().clone())?;
+        let mut query = Query::plan(match_columns(resolved, &qualified, &schema, &insert.columns, self.time_zone())?)?;
         let index = |column: &String| schema.fields().iter().position(|f| f.name() == column);
         let primary_key: Vec<usize> = description.primary_key.iter().filter_map(index).collect();
         let requirements = SinkRequirements {
@@ -266,26 +274,28 @@ impl Session {
             primary_key: &primary_key,
             conflict_allowed: insert.on_conflict.is_some() || self.is_off("table.exec.sink.require-on-conflict"),
         };
-        let needs_before = plan::sink_needs_before(&plan, &requirements)?;
+        let needs_before = plan::sink_needs_before(&query.stream, &requirements)?;
         let not_null = |plan: &StreamPlan| -> Vec<(usize, String)> {
             let nullable = |i: &usize| plan.schema().field(*i).is_nullable() && !schema.field(*i).is_nullable();
             (0..schema.fields().len()).filter(nullable).map(|i| (i, schema.field(i).name().clone())).collect()
         };
         let takes_upserts = sink.changes == SinkChanges::Upsert && !needs_before;
-        let plan = match plan::without_normalization(&plan).filter(|_| takes_upserts) {
-            // A deletion with nothing but its key would not pass the check of the others.
-            Some(direct) if not_null(&direct).is_empty() => direct,
-            _ => plan,
-        };
-        let not_null = not_null(&plan);
+        // A deletion with nothing but its key would not pass the check of the others.
+        let direct =
+            plan::without_normalization(&query.stream).filter(|plan| takes_upserts && not_null(plan).is_empty());
+        if let Some(direct) = direct {
+            query.stream = direct;
+        }
+        let not_null = not_null(&query.stream);
         let drop_nulls = self.settings.text(config::NOT_NULL_ENFORCER).is_some_and(|v| v.eq_ignore_ascii_case("DROP"));
         let target = SinkTarget { name: name.to_string(), sink, not_null, drop_nulls, primary_key, needs_before };
-        Ok((target, plan))
+        Ok((target, query))
     }
 
     fn job_config(&self, name: String) -> Result<JobConfig> {
         let options = self.settings.options()?;
         let mut config = JobConfig::new(name);
+        config.clock = Arc::clone(&self.clock);
         config.restart = self.settings.restart_strategy()?;
         config.checkpoint = self.settings.checkpoint()?;
         config.restore = match (&self.restore, self.settings.text(config::RECOVERY_PATH)) {
@@ -312,8 +322,7 @@ impl Session {
     /// `CREATE TABLE … AS SELECT`: a table with the query's columns, and the job that fills it.
     fn create_table_as(&mut self, create: &CreateTable) -> Result<Outcome> {
         let Some(query) = &create.query else { return Err(SqlError::internal("CREATE TABLE without a query")) };
-        let plan = plan::lower(&plan::plan_query(&self.tables(), query.as_ref().clone())?)?;
-        let schema = plan.schema();
+        let schema = Query::plan(plan::resolve(&self.tables(), query.as_ref().clone())?)?.stream.schema();
         let columns: Vec<(String, ColumnType)> =
             schema.fields().iter().map(|f| (f.name().clone(), ColumnType::from_arrow(f))).collect();
         if !self.catalog.create_table(create, &columns)? {
@@ -332,35 +341,22 @@ impl Session {
         self.run_inserts(std::slice::from_ref(&insert))
     }
 
-    fn explain(&self, explain: &Explain) -> Result<Outcome> {
-        let text = self.explain_text(&explain.statement)?;
-        Ok(text_rows(&["result"], vec![vec![Some(text)]]))
+    fn explain(&mut self, explain: &Explain) -> Result<String> {
+        // The changelog mode is always shown; of the other words there is nothing to show.
+        for detail in explain.details.iter().filter(|detail| *detail != "CHANGELOG_MODE") {
+            self.warnings.push(format!("EXPLAIN {detail} adds nothing here: plans are not chosen by cost"));
+        }
+        self.explain_text(&explain.statement)
     }
 
     fn explain_text(&self, statement: &Statement) -> Result<String> {
-        let planned = match statement {
-            Statement::Query(query) => {
-                let plan = plan::lower(&plan::plan_query(&self.tables(), query.as_ref().clone())?)?;
-                let mut builder = Builder::new(self.settings.parallelism()?, self.time_zone());
-                let (factory, _) = CollectSink::channel(1);
-                let sink = TableSink { factory, changes: SinkChanges::Retract };
-                builder.add_sink(&plan, SinkTarget::collecting(sink))?;
-                let bounded = plan.is_bounded();
-                Planned { dataflow: builder.finish()?, plans: vec![("collect".to_string(), plan)], bounded }
-            }
+        let pipeline = match statement {
+            Statement::Query(query) => self.plan_query(query.as_ref().clone())?.0,
             Statement::Insert(insert) => self.plan_inserts(std::slice::from_ref(insert.as_ref()))?,
             Statement::StatementSet(inserts) => self.plan_inserts(inserts)?,
             _ => return Err(SqlError::unsupported("EXPLAIN takes a query, an INSERT or a statement set")),
         };
-        let mut text = String::from("== Optimized Physical Plan ==\n");
-        for (sink, plan) in &planned.plans {
-            let mode = if plan::is_append_only(plan) { "[I]" } else { "[I,UB,UA,D]" };
-            text.push_str(&format!("Sink(table=[{sink}], changelogMode={mode})\n"));
-            plan.to_string().lines().for_each(|line| text.push_str(&format!("   {line}\n")));
-        }
-        text.push_str("\n== Physical Execution Plan ==\n");
-        text.push_str(&planned.dataflow.to_string());
-        Ok(text)
+        Ok(pipeline.explain())
     }
 
     fn describe(&self, name: &TableName) -> Result<Vec<Vec<Option<String>>>> {

@@ -5,7 +5,7 @@ use eddyline_engine::runtime::JobHandle;
 
 use crate::catalog::{Catalog, CatalogObject};
 use crate::error::Result;
-use crate::functions::scalar_functions;
+use crate::functions::{Environment, scalar_functions};
 use crate::plan;
 use crate::session::{Outcome, text_rows};
 use crate::statement::{Show, ShowKind};
@@ -36,7 +36,7 @@ fn owned(names: Vec<&str>) -> Vec<String> {
 }
 
 fn function_names() -> Vec<String> {
-    let scalar = scalar_functions(&Default::default());
+    let scalar = scalar_functions(&Environment::of_machine(chrono_tz::Tz::UTC));
     let mut names: Vec<String> = scalar
         .into_keys()
         .chain(crate::functions::aggregate_functions().into_keys())

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod crash_points;
 mod debezium;
+mod explain;
 mod failures;
 mod jdbc_connector;
 mod kafka_connector;

@@ -28,7 +28,7 @@ impl Builder {
         let (exchange, parallelism) = self.exchange(&input, key);
         let (key, schema) = (key.to_vec(), plan.schema());
         let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let uid = format!("{} of {}", super::stateful_uid(plan), columns.join(","));
+        let uid = format!("{} of {}", plan.meaning(), columns.join(","));
         let spread_by = Some(key.clone());
         let factory: OperatorFactory = Arc::new(move |_| {
             let normalize = ChangelogNormalize::new(Arc::clone(&schema), key.clone(), needs_before)?;

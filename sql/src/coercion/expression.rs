@@ -44,7 +44,7 @@ impl Coercer<'_> {
     }
 
     fn mode(&self, safe: bool) -> CastMode {
-        CastMode { safe, zone: self.functions.time.zone }
+        CastMode { safe, zone: self.functions.environment.zone }
     }
 
     fn cast(&self, expr: Expr, target: &DataType, safe: bool) -> Result<Expr> {

@@ -24,7 +24,7 @@ pub(super) fn values(plan: LogicalPlan, functions: &Functions) -> Result<Logical
         let row = row.into_iter().map(|expr| coerce_expr(without_widening(expr), &empty, functions));
         rows.push(row.collect::<Result<Vec<_>>>()?);
     }
-    let mode = CastMode { safe: false, zone: functions.time.zone };
+    let mode = CastMode { safe: false, zone: functions.environment.zone };
     for column in 0..names.len() {
         let types = rows.iter().map(|row| row[column].get_type(&empty)).collect::<Result<Vec<_>>>()?;
         let Some(common) = common_type(&types) else {
@@ -65,7 +65,7 @@ pub(super) fn with_types(plan: LogicalPlan, types: &[DataType], functions: &Func
     if schema.fields().iter().zip(types).all(|(field, wanted)| field.data_type() == wanted) {
         return Ok(plan);
     }
-    let mode = CastMode { safe: false, zone: functions.time.zone };
+    let mode = CastMode { safe: false, zone: functions.environment.zone };
     let columns = schema.iter().zip(types).map(|((qualifier, field), wanted)| {
         let column = Expr::Column(Column::from((qualifier, field)));
         if field.data_type() == wanted {
@@ -99,7 +99,7 @@ pub(super) fn union(union: Union, functions: &Functions) -> Result<LogicalPlan> 
 
 /// A join whose key pairs have equal types.
 pub(super) fn join(mut join: Join, functions: &Functions) -> Result<LogicalPlan> {
-    let mode = CastMode { safe: false, zone: functions.time.zone };
+    let mode = CastMode { safe: false, zone: functions.environment.zone };
     for (left, right) in &mut join.on {
         let (a, b) = (left.get_type(join.left.schema())?, right.get_type(join.right.schema())?);
         if a == b {

@@ -52,6 +52,11 @@ pub fn aggregate_function(name: &str) -> Option<AggregateFunction> {
     NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, function)| *function)
 }
 
+/// The name of `function` in SQL, in capitals.
+pub fn function_name(function: AggregateFunction) -> String {
+    NAMES.iter().find(|(_, known)| *known == function).map(|(name, _)| name.to_uppercase()).unwrap_or_default()
+}
+
 #[derive(Debug)]
 struct Aggregate {
     name: &'static str,

@@ -23,6 +23,7 @@ use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
+use super::environment::Environment;
 use super::names::type_name;
 
 /// What an argument may be, and the Arrow type in which the function sees it.
@@ -206,11 +207,11 @@ impl Function {
         Function { name, ..self.clone() }
     }
 
-    /// As DataFusion wants it; `zone` is the session's.
-    pub fn into_udf(self, zone: Tz) -> ScalarUDF {
+    /// As DataFusion wants it, in the surroundings of a session.
+    pub fn into_udf(self, environment: Environment) -> ScalarUDF {
         let any = TypeSignature::OneOf(vec![TypeSignature::Nullary, TypeSignature::VariadicAny]);
         let signature = Signature::new(any, self.volatility);
-        ScalarUDF::new_from_impl(Udf { function: self, zone, signature })
+        ScalarUDF::new_from_impl(Udf { function: self, environment, signature })
     }
 
     fn kind(&self, i: usize) -> Kind {
@@ -244,6 +245,8 @@ pub(crate) struct Call<'a> {
     pub result: &'a DataType,
     /// The session's time zone.
     pub zone: Tz,
+    /// The session's clock and randomness.
+    pub environment: &'a Environment,
 }
 
 /// A column of arguments; a constant one repeats its only row.
@@ -356,7 +359,7 @@ impl Call<'_> {
 
 struct Udf {
     function: Function,
-    zone: Tz,
+    environment: Environment,
     signature: Signature,
 }
 
@@ -368,7 +371,7 @@ impl fmt::Debug for Udf {
 
 impl PartialEq for Udf {
     fn eq(&self, other: &Self) -> bool {
-        self.function.name == other.function.name && self.zone == other.zone
+        self.function.name == other.function.name && self.environment.zone == other.environment.zone
     }
 }
 
@@ -427,7 +430,9 @@ impl ScalarUDFImpl for Udf {
             Ok((cast(&array, &seen_as)?, constant))
         });
         let args_columns = columns.collect::<Result<Vec<_>>>()?;
-        let call = Call { args: args_columns, rows, result: args.return_field.data_type(), zone: self.zone };
+        let environment = &self.environment;
+        let result = args.return_field.data_type();
+        let call = Call { args: args_columns, rows, result, zone: environment.zone, environment };
         let array = (self.function.eval)(&call)?;
         if folded {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));

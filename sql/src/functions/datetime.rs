@@ -7,7 +7,6 @@ use arrow::datatypes::{DataType, Int64Type};
 use chrono::{FixedOffset, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion_common::{Result, plan_err};
-use eddyline_engine::time::{Clock, SystemClock};
 
 use super::call::{Call, Column, Function, Inputs, Kind, data_error};
 use super::decimal::power;
@@ -52,9 +51,9 @@ fn watermark_is_elsewhere(_: &Call<'_>) -> Result<ArrayRef> {
     Err(data_error("CURRENT_WATERMARK cannot be used here"))
 }
 
-/// The machine's clock, once per batch; zoneless types show it in the session's zone.
+/// The session's clock, once per batch; zoneless types show it in the session's zone.
 fn now(call: &Call<'_>) -> Result<ArrayRef> {
-    let micros = SystemClock.now().0;
+    let micros = call.environment.clock.now().0;
     if call.result == &DataType::Int64 {
         return call.numbers::<Int64Type>(|_| Ok(Some(micros.div_euclid(1_000_000))));
     }

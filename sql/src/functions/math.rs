@@ -134,13 +134,14 @@ fn generator(call: &Call<'_>, seeded_length: usize) -> Result<rand::rngs::StdRng
     let seed = if call.len() == seeded_length { call.int(0)?.get(0) } else { None };
     Ok(match seed {
         Some(seed) => rand::rngs::StdRng::seed_from_u64(seed.cast_unsigned()),
-        None => rand::rngs::StdRng::from_os_rng(),
+        None => call.environment.random.generator(),
     })
 }
 
 fn uuid(call: &Call<'_>) -> Result<ArrayRef> {
+    let mut rng = call.environment.random.generator();
     call.texts(|_| {
-        let bits = (rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+        let bits = (rng.random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
         let hex = format!("{bits:032x}");
         Ok(Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")))
     })

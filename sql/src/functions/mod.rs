@@ -18,6 +18,7 @@ mod datetime;
 mod datetime_unit;
 pub(crate) mod decimal;
 mod encoding;
+mod environment;
 mod interval;
 mod java_time;
 mod json;
@@ -49,28 +50,16 @@ use chrono_tz::Tz;
 use datafusion_expr::planner::{ExprPlanner, TypePlanner};
 use datafusion_expr::{AggregateUDF, ScalarUDF};
 
-pub use aggregates::{aggregate_function, aggregate_functions};
+pub use aggregates::{aggregate_function, aggregate_functions, function_name};
+pub use environment::{Environment, Random};
 pub(crate) use rewrite::call;
 pub use rewrite::rewrite_expr;
-
-/// What functions need to know of the session's time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionTime {
-    /// `table.local-time-zone`.
-    pub zone: Tz,
-}
-
-impl Default for SessionTime {
-    fn default() -> Self {
-        SessionTime { zone: Tz::UTC }
-    }
-}
 
 /// All functions of a session, ready for DataFusion's planner.
 #[derive(Clone)]
 pub struct Functions {
-    /// The session's time, as given.
-    pub time: SessionTime,
+    /// What they know besides their arguments.
+    pub environment: Environment,
     /// Scalar functions by lower-case name.
     pub scalar: HashMap<String, Arc<ScalarUDF>>,
     /// Aggregate functions by lower-case name.
@@ -83,29 +72,29 @@ pub struct Functions {
 
 impl fmt::Debug for Functions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Functions").field("time", &self.time).finish_non_exhaustive()
+        f.debug_struct("Functions").field("environment", &self.environment).finish_non_exhaustive()
     }
 }
 
 impl Functions {
-    /// The functions as they behave in the zone of `time`.
-    pub fn new(time: SessionTime) -> Self {
-        let scalar = scalar_functions(&time);
+    /// The functions as they behave in `environment`.
+    pub fn new(environment: Environment) -> Self {
+        let scalar = scalar_functions(&environment);
         let expr_planners: Vec<Arc<dyn ExprPlanner>> =
             vec![Arc::new(planner::FlinkExpressions { functions: scalar.clone() })];
         let type_planner = Arc::new(types::FlinkTypes);
-        Functions { time, scalar, aggregate: aggregate_functions(), expr_planners, type_planner }
+        Functions { environment, scalar, aggregate: aggregate_functions(), expr_planners, type_planner }
     }
 }
 
 impl Default for Functions {
     fn default() -> Self {
-        Functions::new(SessionTime::default())
+        Functions::new(Environment::of_machine(Tz::UTC))
     }
 }
 
 /// All scalar functions by lower-case name.
-pub fn scalar_functions(time: &SessionTime) -> HashMap<String, Arc<ScalarUDF>> {
+pub fn scalar_functions(environment: &Environment) -> HashMap<String, Arc<ScalarUDF>> {
     let families = [
         arithmetic::functions(),
         array::functions(),
@@ -123,6 +112,6 @@ pub fn scalar_functions(time: &SessionTime) -> HashMap<String, Arc<ScalarUDF>> {
         string::functions(),
         string_list::functions(),
     ];
-    let udfs = families.into_iter().flatten().map(|function| Arc::new(function.into_udf(time.zone)));
+    let udfs = families.into_iter().flatten().map(|function| Arc::new(function.into_udf(environment.clone())));
     udfs.map(|udf| (udf.name().to_string(), udf)).collect()
 }

@@ -22,7 +22,7 @@ use sqlparser::ast::{Statement, VisitMut, VisitorMut};
 
 use super::cast::{CastMode, cast};
 use super::names::type_name;
-use super::{Functions, SessionTime, rewrite_expr};
+use super::{Environment, Functions, rewrite_expr};
 use crate::coercion::{coerce, lazy};
 
 /// The table `t` over one batch.
@@ -105,7 +105,7 @@ pub fn plan(sql: &str, schema: &Arc<Schema>, zone: Tz) -> Result<LogicalPlan> {
     if let ControlFlow::Break(error) = query.visit(&mut Rewriter) {
         return Err(error);
     }
-    let functions = Functions::new(SessionTime { zone });
+    let functions = Functions::new(Environment::of_machine(zone));
     let context = Tables { functions: functions.clone(), schema: schema.clone(), options: ConfigOptions::default() };
     let options = ParserOptions::new()
         .with_parse_float_as_decimal(true)

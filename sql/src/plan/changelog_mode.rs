@@ -11,7 +11,7 @@ use eddyline_engine::connector::{SinkChanges, SourceChanges};
 
 use super::lower::as_column;
 use super::normalize::key_only_rows;
-use super::stream_plan::{Expression, JoinKind, StreamPlan};
+use super::stream_plan::{Expression, JoinKind, StreamPlan, WindowTime};
 use crate::error::{Result, SqlError, SqlState};
 
 /// True when `plan` never takes a row back.
@@ -46,9 +46,11 @@ pub fn upsert_key(plan: &StreamPlan) -> Option<Vec<usize>> {
         StreamPlan::Deduplicate { keys, .. } => Some(keys.clone()),
         StreamPlan::ChangelogNormalize { key, .. } => Some(key.clone()),
         // Sources without changes are not known to keep to a key that nobody enforces.
-        StreamPlan::Scan(scan) if scan.source.changes != SourceChanges::Append && !scan.primary_key.is_empty() => {
+        StreamPlan::Scan(scan)
+            if scan.source.changes != SourceChanges::Append && !scan.relation.primary_key().is_empty() =>
+        {
             let find = |name: &String| scan.schema.fields().iter().position(|field| field.name() == name);
-            scan.primary_key.iter().map(find).collect()
+            scan.relation.primary_key().iter().map(find).collect()
         }
         StreamPlan::Filter { input, .. } => upsert_key(input),
         StreamPlan::Project { input, expressions, .. } => {
@@ -73,6 +75,66 @@ pub fn input_needs_before(plan: &StreamPlan, consumer_needs: bool) -> bool {
         StreamPlan::Union { .. } => consumer_needs,
         // A filter may drop the new half of an update; the old half then says that the row is gone.
         _ => true,
+    }
+}
+
+/// The changes that leave `plan`, as Flink prints them: `I,UB,UA,D`.
+pub fn changelog_mode(plan: &StreamPlan, needs_before: bool) -> String {
+    if is_append_only(plan) {
+        return "I".to_string();
+    }
+    let before = sends_before(plan, needs_before).then_some("UB");
+    let delete = deletes(plan).then_some("D");
+    ["I"].into_iter().chain(before).chain(["UA"]).chain(delete).collect::<Vec<_>>().join(",")
+}
+
+/// True when old rows of updates leave `plan`, whether its consumer needs them or not.
+fn sends_before(plan: &StreamPlan, needs_before: bool) -> bool {
+    match plan {
+        StreamPlan::Scan(scan) => scan.source.changes == SourceChanges::Retract,
+        StreamPlan::GroupAggregate(_) | StreamPlan::ChangelogNormalize { .. } => needs_before,
+        StreamPlan::FromChangelog { .. } | StreamPlan::Join(_) | StreamPlan::Deduplicate { .. } => true,
+        other => {
+            let below = input_needs_before(other, needs_before);
+            other.inputs().into_iter().any(|input| !is_append_only(input) && sends_before(input, below))
+        }
+    }
+}
+
+/// True when rows may leave the result of `plan` without a successor.
+fn deletes(plan: &StreamPlan) -> bool {
+    match plan {
+        StreamPlan::Scan(scan) => scan.source.changes != SourceChanges::Append,
+        StreamPlan::GroupAggregate(aggregate) => !is_append_only(&aggregate.input),
+        StreamPlan::FromChangelog { .. } => true,
+        StreamPlan::Join(join) if join.kind != JoinKind::Inner => true,
+        other => other.inputs().into_iter().any(deletes),
+    }
+}
+
+/// The column of `plan` that is event time: rows are at most as late in it as the watermark says.
+pub fn event_time(plan: &StreamPlan) -> Option<usize> {
+    match plan {
+        StreamPlan::Scan(scan) => scan.watermark.as_ref().map(|watermark| watermark.column),
+        StreamPlan::Project { input, expressions, .. } => {
+            let time = event_time(input)?;
+            expressions.iter().position(|e| as_column(e) == Some(time))
+        }
+        StreamPlan::WindowAssign { time: WindowTime::Event(_), schema, .. } => schema.fields().len().checked_sub(1),
+        StreamPlan::WindowAggregate(aggregate) if aggregate.time != WindowTime::Processing => {
+            aggregate.schema.fields().len().checked_sub(1)
+        }
+        StreamPlan::Filter { input, .. }
+        | StreamPlan::Unnest { input, .. }
+        | StreamPlan::Expand { input, .. }
+        | StreamPlan::CurrentWatermark { input, .. }
+        | StreamPlan::ChangelogNormalize { input, .. }
+        | StreamPlan::Deduplicate { input, .. } => event_time(input),
+        StreamPlan::Union { inputs, .. } => {
+            let time = event_time(inputs.first()?)?;
+            inputs.iter().all(|input| event_time(input) == Some(time)).then_some(time)
+        }
+        _ => None,
     }
 }
 

@@ -142,18 +142,17 @@ fn lower_scan(scan: &TableScan) -> Result<StreamPlan> {
     let table = TableRelation::of(scan)?;
     let full = scan.source.schema();
     let projection: Vec<usize> = scan.projection.clone().unwrap_or_else(|| (0..full.fields().len()).collect());
-    let (source, read_schema) = table.open_source(&projection)?;
-    let project = if read_schema.fields().len() == projection.len() {
-        None
-    } else {
-        Some(projection.iter().map(|i| column(&read_schema, *i)).collect())
-    };
+    let (source, read_columns) = table.open_source(&projection)?;
+    let read_schema = table.schema_of(&source, &read_columns);
+    let place = |column: &usize| read_columns.iter().position(|read| read == column);
+    let project = (read_columns != projection)
+        .then(|| projection.iter().filter_map(place).map(|i| column(&read_schema, i)).collect());
     let schema = clean(scan.projected_schema.as_arrow());
     let bare = Scan {
         table: table.qualified_name(),
-        identity: table.identity(),
-        primary_key: table.primary_key().to_vec(),
+        relation: table.clone(),
         source,
+        read_columns,
         read_schema,
         project,
         watermark: None,
@@ -372,7 +371,7 @@ pub(super) fn with_keys(input: StreamPlan, keys: &[Expression]) -> Result<(Strea
         let field = key.return_field(&schema)?;
         columns.push(expressions.len());
         expressions.push(Arc::clone(key));
-        fields.push(Arc::new(field.as_ref().clone().with_name(super::stream_plan::plain(&key.to_string()))));
+        fields.push(Arc::new(field.as_ref().clone().with_name(super::expression_text::text(key))));
     }
     if expressions.len() == schema.fields().len() {
         return Ok((input, columns));

@@ -13,14 +13,19 @@ mod changelog_mode;
 mod changelog_table;
 mod context;
 mod dedup;
+mod describe;
+mod explain;
+mod expression_text;
 mod legacy_window;
 mod lower;
+mod merge;
 mod nodes;
 mod normalize;
 mod optimize;
 mod prepare;
 mod relation;
 mod set_operation;
+mod shared_scan;
 mod source;
 mod stream_plan;
 mod watermark_column;
@@ -30,19 +35,40 @@ pub use changelog_mode::{
     SinkRequirements, input_needs_before, is_append_only, sink_needs_before, upsert_key, without_normalization,
 };
 pub use context::Tables;
-pub use lower::lower;
-pub use optimize::{analyze, optimize};
+pub use explain::{logical_text, tree};
+pub use merge::merge_projections;
+pub use shared_scan::share_scans;
 pub use source::{connector, open_sink};
 pub use stream_plan::{
     Expression, GroupAggregate, Join, JoinKind, Scan, StreamPlan, Watermark, WindowAggregate, WindowTime,
 };
 
+use std::sync::Arc;
+
 use datafusion_expr::LogicalPlan;
 
 use crate::error::Result;
 
-/// Plans a query down to the optimized logical plan.
-pub fn plan_query(tables: &std::sync::Arc<Tables>, query: sqlparser::ast::Query) -> Result<LogicalPlan> {
-    let plan = tables.plan_query(query)?;
-    optimize(analyze(plan, tables.functions())?)
+/// A query at every stage of planning.
+pub struct Query {
+    /// Names resolved, types as Flink has them.
+    pub typed: LogicalPlan,
+    /// The same after the optimizer.
+    pub optimized: LogicalPlan,
+    /// What the dataflow is built from.
+    pub stream: StreamPlan,
+}
+
+impl Query {
+    /// Plans a typed query to the end.
+    pub fn plan(typed: LogicalPlan) -> Result<Self> {
+        let optimized = optimize::optimize(typed.clone())?;
+        let stream = lower::lower(&optimized)?;
+        Ok(Query { typed, optimized, stream })
+    }
+}
+
+/// Resolves the names of a query and types its expressions.
+pub fn resolve(tables: &Arc<Tables>, query: sqlparser::ast::Query) -> Result<LogicalPlan> {
+    optimize::analyze(tables.plan_query(query)?, tables.functions())
 }

@@ -47,6 +47,11 @@ impl RelationPlanner for StreamingRelations {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         match relation {
+            // As an ordinary table it would give rows of other times.
+            TableFactor::Table { version: Some(_), name, .. } => {
+                let message = format!("temporal joins ('{name}' FOR SYSTEM_TIME AS OF …) are not supported yet");
+                Err(SqlError::unsupported(message).into())
+            }
             TableFactor::NestedJoin { table_with_joins, alias: None } if ends_with_unnest(&table_with_joins) => {
                 planned(plan_unnest(*table_with_joins, context)?, None)
             }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_expr::logical_plan::TableScan;
 use datafusion_expr::{LogicalPlan, TableSource};
 use eddyline_engine::connector::{
@@ -17,6 +17,7 @@ use eddyline_engine::connector::{
 use crate::error::{Result, SqlError, SqlState};
 
 /// The connector's side of a table: physical and metadata columns.
+#[derive(Clone)]
 pub struct TableRelation {
     name: String,
     description: TableDescription,
@@ -37,14 +38,14 @@ impl TableRelation {
         any.downcast_ref::<TableRelation>().ok_or_else(|| SqlError::internal("a scan of something else than a table"))
     }
 
-    /// `default_catalog.default_database.t`, as Flink prints it.
+    /// `default_catalog.default_database.t`.
     pub fn qualified_name(&self) -> String {
-        format!("default_catalog, default_database, {}", self.name)
+        format!("default_catalog.default_database.{}", self.name)
     }
 
-    /// What is read, in full: two scans of the same identity can be one.
-    pub fn identity(&self) -> String {
-        format!("{} {:?}", self.name, self.description.options)
+    /// True when both read the same: the same table with the same options.
+    pub fn is_same(&self, other: &TableRelation) -> bool {
+        self.name == other.name && self.description == other.description
     }
 
     /// The primary key as declared; empty without one.
@@ -58,22 +59,26 @@ impl TableRelation {
         source.is_ok_and(|source| source.changes == SourceChanges::Upsert)
     }
 
-    /// The source, and the columns it gives: those of `projection` (in its order) when the connector can leave columns
-    /// out, else all.
-    pub fn open_source(&self, projection: &[usize]) -> Result<(Source, SchemaRef)> {
+    /// The source, and which columns of the table it gives: those of `projection` (in its order) when the connector can
+    /// leave columns out, else all.
+    pub fn open_source(&self, projection: &[usize]) -> Result<(Source, Vec<usize>)> {
         let connector = connector(&self.registry, &self.description)?;
-        if projection.len() < self.description.columns.len() && connector.reads_any_columns(&self.description) {
+        let width = self.description.columns.len();
+        if projection.len() < width && connector.reads_any_columns(&self.description) {
             let mut narrow = self.description.clone();
             narrow.columns = projection.iter().map(|i| self.description.columns[*i].clone()).collect();
-            let schema = narrow.source_schema();
-            return Ok((connector.source(&narrow)?, schema));
+            return Ok((connector.source(&narrow)?, projection.to_vec()));
         }
-        let source = connector.source(&self.description)?;
-        let schema = match source.changes {
+        Ok((connector.source(&self.description)?, (0..width).collect()))
+    }
+
+    /// The schema of these columns as `source` gives them.
+    pub fn schema_of(&self, source: &Source, columns: &[usize]) -> SchemaRef {
+        let all = match source.changes {
             SourceChanges::Upsert => self.description.upsert_schema(),
             _ => Arc::clone(&self.schema),
         };
-        Ok((source, schema))
+        Arc::new(Schema::new(columns.iter().map(|i| Arc::clone(&all.fields()[*i])).collect::<Vec<_>>()))
     }
 }
 

@@ -1,20 +1,20 @@
 //! The streaming plan: what the dataflow will do, with expressions bound to column numbers, before it is decided how it
 //! is spread over subtasks and which rows of an update each edge carries.
 //!
-//! A plan is a tree that owns its inputs; every node knows its output schema. `Display` is what EXPLAIN prints.
+//! A plan is a tree that owns its inputs; every node knows its output schema. `describe` and `explain` print it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 use eddyline_engine::aggregate::AggregateCall;
-use eddyline_engine::connector::{SourceChanges, TableSource};
+use eddyline_engine::connector::TableSource;
 
 use eddyline_engine::window::WindowKind;
 
-use super::nodes::describe_window;
+use super::expression_text::text;
+use super::source::TableRelation;
 
 /// A bound expression.
 pub type Expression = Arc<dyn PhysicalExpr>;
@@ -33,13 +33,13 @@ pub struct Watermark {
 pub struct Scan {
     /// Qualified name.
     pub table: String,
-    /// Name and options; scans of one identity and the same columns can share a reader.
-    pub identity: String,
-    /// Names of the primary key columns, as declared.
-    pub primary_key: Vec<String>,
+    /// The table itself; scans of equal tables are made one.
+    pub relation: TableRelation,
     /// The connector, ready.
     pub source: TableSource,
-    /// Columns that the connector gives.
+    /// Which columns of the table the connector gives.
+    pub read_columns: Vec<usize>,
+    /// The columns that the connector gives.
     pub read_schema: SchemaRef,
     /// Computed columns: the output in terms of the read columns; None when they are the same.
     pub project: Option<Vec<Expression>>,
@@ -47,6 +47,14 @@ pub struct Scan {
     pub watermark: Option<Watermark>,
     /// Output columns.
     pub schema: SchemaRef,
+}
+
+impl Scan {
+    /// True when one reader can serve both: the same table, options and watermarks; the columns may differ.
+    pub fn reads_same(&self, other: &Scan) -> bool {
+        let watermark = |scan: &Scan| scan.watermark.as_ref().map(|watermark| text(&watermark.expression));
+        self.relation.is_same(&other.relation) && watermark(self) == watermark(other)
+    }
 }
 
 /// Groups rows and keeps a running result per group.
@@ -291,6 +299,27 @@ impl StreamPlan {
         }
     }
 
+    /// Inputs, from left to right, to be changed.
+    pub fn inputs_mut(&mut self) -> Vec<&mut StreamPlan> {
+        match self {
+            StreamPlan::Scan(_) | StreamPlan::Values { .. } => Vec::new(),
+            StreamPlan::Project { input, .. }
+            | StreamPlan::Filter { input, .. }
+            | StreamPlan::Unnest { input, .. }
+            | StreamPlan::Expand { input, .. }
+            | StreamPlan::ChangelogNormalize { input, .. }
+            | StreamPlan::CurrentWatermark { input, .. }
+            | StreamPlan::ToChangelog { input, .. }
+            | StreamPlan::FromChangelog { input, .. }
+            | StreamPlan::WindowAssign { input, .. }
+            | StreamPlan::Deduplicate { input, .. }
+            | StreamPlan::GroupAggregate(GroupAggregate { input, .. })
+            | StreamPlan::WindowAggregate(WindowAggregate { input, .. }) => vec![input],
+            StreamPlan::Join(join) => vec![&mut join.left, &mut join.right],
+            StreamPlan::Union { inputs, .. } => inputs.iter_mut().collect(),
+        }
+    }
+
     /// True when reading ends by itself.
     pub fn is_bounded(&self) -> bool {
         match self {
@@ -305,135 +334,5 @@ impl StreamPlan {
             StreamPlan::Scan(scan) => vec![scan.table.clone()],
             other => other.inputs().iter().flat_map(|i| i.tables()).collect(),
         }
-    }
-
-    fn names(&self, columns: &[usize]) -> String {
-        let schema = self.schema();
-        columns.iter().map(|c| schema.field(*c).name().as_str()).collect::<Vec<_>>().join(", ")
-    }
-
-    fn select(fields: &SchemaRef, expressions: &[Expression]) -> String {
-        let item = |(e, f): (&Expression, &FieldRef)| {
-            let text = e.to_string();
-            let bare = text.split('@').next().unwrap_or_default().to_string();
-            if bare == *f.name() { bare } else { format!("{} AS {}", plain(&text), f.name()) }
-        };
-        expressions.iter().zip(fields.fields()).map(item).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The node in Flink's words: `GroupAggregate(groupBy=[word], select=[word, COUNT(*) AS cnt])`.
-    pub fn describe(&self) -> String {
-        match self {
-            StreamPlan::Scan(scan) => describe_scan(scan),
-            StreamPlan::Values { rows } => format!("Values(rows=[{}])", rows.num_rows()),
-            StreamPlan::Project { expressions, schema, .. } => {
-                format!("Calc(select=[{}])", StreamPlan::select(schema, expressions))
-            }
-            StreamPlan::Filter { predicate, .. } => format!("Calc(where=[{}])", plain(&predicate.to_string())),
-            StreamPlan::Unnest { collection, outer, .. } => {
-                let kind = if *outer { "LEFT" } else { "INNER" };
-                format!("Unnest(collection=[{}], joinType=[{kind}])", plain(&collection.to_string()))
-            }
-            StreamPlan::Expand { projections, .. } => format!("Expand(sets=[{}])", projections.len()),
-            StreamPlan::WindowAssign { kind, .. } => format!("WindowTableFunction(window=[{}])", describe_window(kind)),
-            StreamPlan::ChangelogNormalize { input, key, .. } => {
-                format!("ChangelogNormalize(key=[{}])", input.names(key))
-            }
-            StreamPlan::CurrentWatermark { .. } => "Calc(select=[*, CURRENT_WATERMARK])".to_string(),
-            StreamPlan::ToChangelog { .. } => "ToChangelog".to_string(),
-            StreamPlan::FromChangelog { .. } => "FromChangelog".to_string(),
-            StreamPlan::GroupAggregate(a) => {
-                let keys = a.input.names(&a.keys);
-                if a.window_end.is_some() {
-                    let select = select_aggregates(&keys, &a.calls);
-                    return format!("WindowAggregate(groupBy=[{keys}], window=[attached], select=[{select}])");
-                }
-                format!("GroupAggregate(groupBy=[{keys}], select=[{}])", select_aggregates(&keys, &a.calls))
-            }
-            StreamPlan::WindowAggregate(a) => {
-                let keys = a.input.names(&a.keys);
-                let select = select_aggregates(&keys, &a.calls);
-                format!("WindowAggregate(groupBy=[{keys}], window=[{}], select=[{select}])", describe_window(&a.kind))
-            }
-            StreamPlan::Join(join) => describe_join(join),
-            StreamPlan::Deduplicate { input, keys, keep_last, order } => format!(
-                "Deduplicate(keep=[{}Row], key=[{}], order=[{}])",
-                if *keep_last { "Last" } else { "First" },
-                input.names(keys),
-                if order.is_some() { "ROWTIME" } else { "PROCTIME" }
-            ),
-            StreamPlan::Union { inputs, .. } => format!("Union(all=[true], inputs=[{}])", inputs.len()),
-        }
-    }
-
-    fn write_tree(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
-        if depth == 0 {
-            writeln!(f, "{}", self.describe())?;
-        } else {
-            writeln!(f, "{}+- {}", "   ".repeat(depth - 1), self.describe())?;
-        }
-        self.inputs().iter().try_for_each(|input| input.write_tree(f, depth + 1))
-    }
-}
-
-fn describe_scan(scan: &Scan) -> String {
-    let fields: Vec<&str> = scan.read_schema.fields().iter().map(|f| f.name().as_str()).collect();
-    let mut text = format!("TableSourceScan(table=[[{}]], fields=[{}]", scan.table, fields.join(", "));
-    if let Some(watermark) = &scan.watermark {
-        let column = scan.schema.field(watermark.column).name();
-        text.push_str(&format!(", rowtime=[{column}], watermark=[{}]", plain(&watermark.expression.to_string())));
-    }
-    text.push_str(match scan.source.changes {
-        SourceChanges::Append => "",
-        SourceChanges::Upsert => ", changelogMode=[UA,D]",
-        SourceChanges::Retract => ", changelogMode=[I,UB,UA,D]",
-    });
-    text.push(')');
-    text
-}
-
-fn describe_join(join: &Join) -> String {
-    let (left, right) = (join.left.schema(), join.right.schema());
-    let on: Vec<String> =
-        join.on.iter().map(|(l, r)| format!("{} = {}", left.field(*l).name(), right.field(*r).name())).collect();
-    let kind = format!("{:?}Join", join.kind);
-    format!("Join(joinType=[{kind}], where=[{}])", on.join(" AND "))
-}
-
-fn select_aggregates(keys: &str, calls: &[AggregateCall]) -> String {
-    let call = |c: &AggregateCall| {
-        let args = match c.args.as_slice() {
-            [] => "*".to_string(),
-            some => some.iter().map(|a| plain(&a.to_string())).collect::<Vec<_>>().join(", "),
-        };
-        let name = format!("{:?}", c.function).to_uppercase();
-        let distinct = if c.distinct { "DISTINCT " } else { "" };
-        let filter = c.filter.as_ref().map(|f| format!(" FILTER {}", plain(&f.to_string()))).unwrap_or_default();
-        format!("{name}({distinct}{args}){filter} AS {}", c.field.name())
-    };
-    let keys = (!keys.is_empty()).then(|| keys.to_string());
-    keys.into_iter().chain(calls.iter().map(call)).collect::<Vec<_>>().join(", ")
-}
-
-/// A bound expression without the column numbers (`word@3` → `word`).
-pub(super) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('@') {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        if digits == 0 {
-            out.push('@');
-        }
-        rest = &after[digits..];
-    }
-    out.push_str(rest);
-    out
-}
-
-impl fmt::Display for StreamPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_tree(f, 0)
     }
 }
