@@ -58,6 +58,13 @@ fn explain_prints_the_plan_and_runs_nothing() {
 }
 
 #[test]
+fn a_plan_is_printed_as_it_stands() {
+    let explained = run_with_input(folder().path(), &["run", "-"], "EXPLAIN SELECT a FROM (VALUES (1)) AS t (a);");
+    let plan = printed(&explained);
+    assert!(plan.starts_with("== ") && plan.lines().count() > 8 && !plan.contains('…'), "{plan}");
+}
+
+#[test]
 fn a_script_is_read_from_standard_input() {
     let finished = run_with_input(folder().path(), &["run", "--output", "jsonl", "-"], "SELECT 1 + 1;");
     assert_eq!(printed(&finished), "{\"op\":\"+I\",\"row\":[2]}\n");

@@ -113,7 +113,11 @@ pub fn print_rows(batches: &[RecordBatch], schema: &SchemaRef, out: &mut dyn Wri
         .iter()
         .flat_map(|b| (0..b.num_rows()).map(move |row| b.columns().iter().map(|c| value_text(c, row)).collect()))
         .collect();
-    out.write_all(render_table(&names, &rows.iter().collect::<Vec<_>>()).as_bytes())
+    match rows.as_slice() {
+        // A plan, or the text of a table: to be read as it stands.
+        [row] if matches!(row.as_slice(), [text] if text.contains('\n')) => writeln!(out, "{}", row[0].trim_end()),
+        _ => out.write_all(render_table(&names, &rows.iter().collect::<Vec<_>>()).as_bytes()),
+    }
 }
 
 fn width(text: &str) -> usize {
