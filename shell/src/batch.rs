@@ -60,6 +60,7 @@ pub fn parse_definitions(definitions: &[String]) -> Result<BTreeMap<String, Stri
 /// A session with all connectors, and the settings among the definitions (names with a dot).
 pub fn new_session(variables: &BTreeMap<String, String>) -> Result<Session, Failure> {
     let mut session = Session::new(eddyline_connectors::registry());
+    session.set_journal(eddyline_connectors::jdbc::open_journal);
     for (key, value) in variables.iter().filter(|(key, _)| key.contains('.')) {
         session.set(key, value).map_err(|e| Failure::Message(e.render("")))?;
     }

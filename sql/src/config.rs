@@ -37,6 +37,12 @@ pub const MINI_BATCH: &str = "table.exec.mini-batch.enabled";
 pub const MINI_BATCH_LATENCY: &str = "table.exec.mini-batch.allow-latency";
 /// How many rows are collected at most.
 pub const MINI_BATCH_SIZE: &str = "table.exec.mini-batch.size";
+/// Database of the checkpoint tables.
+pub const JOURNAL_URL: &str = "eddyline.checkpointing.mysql.url";
+/// User of that database.
+pub const JOURNAL_USERNAME: &str = "eddyline.checkpointing.mysql.username";
+/// Password of that user.
+pub const JOURNAL_PASSWORD: &str = "eddyline.checkpointing.mysql.password";
 
 /// True when state that no operator of the query claims may be dropped.
 pub const IGNORE_UNCLAIMED: &str = "execution.state-recovery.ignore-unclaimed-state";
@@ -61,7 +67,7 @@ pub fn specs() -> Vec<OptionSpec> {
 }
 
 fn session_specs() -> Vec<OptionSpec> {
-    use OptionValue::{Boolean, Duration, Integer, OneOf, Text};
+    use OptionValue::{Boolean, Duration, Integer, OneOf, Secret, Text};
     const MODES: &[&str] = &["STREAMING", "BATCH", "AUTOMATIC"];
     const RESULT: &[&str] = &["TABLE", "CHANGELOG", "TABLEAU"];
     let optional = OptionSpec::optional;
@@ -101,6 +107,14 @@ fn session_specs() -> Vec<OptionSpec> {
             "Run on, and write rows twice, when an exactly-once target is ahead of the restored checkpoint or lost its marker.",
         ),
         optional("sql-client.*", Text, "Settings of Flink's SQL client without meaning here."),
+        optional(
+            JOURNAL_URL,
+            Text,
+            "Database of the checkpoint tables with 'execution.checkpointing.storage' = 'mysql': \
+             'jdbc:mysql://host:3306/database'.",
+        ),
+        optional(JOURNAL_USERNAME, Text, "User name for it."),
+        optional(JOURNAL_PASSWORD, Secret, "Password for it."),
         optional("eddyline.*", Text, "Settings of this program that Flink ignores."),
     ]
 }

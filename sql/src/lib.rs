@@ -24,4 +24,4 @@ mod zone;
 mod tests;
 
 pub use error::{Result, SqlError, SqlState};
-pub use session::{Outcome, Session};
+pub use session::{JournalOpener, Outcome, Session};

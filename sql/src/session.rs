@@ -9,12 +9,13 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crossbeam_channel::Receiver;
 use datafusion_common::TableReference;
 use eddyline_engine::ChangelogBatch;
-use eddyline_engine::connector::{Registry, SinkChanges, TableSink};
-use eddyline_engine::runtime::{CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
+use eddyline_engine::checkpoint::CheckpointStorage;
+use eddyline_engine::connector::{Options, Registry, SinkChanges, TableSink};
+use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
 use eddyline_engine::time::{Clock, SystemClock};
 
 use crate::build::SinkTarget;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, redact};
 use crate::config::{self, Config};
 use crate::error::{Result, SqlError, SqlState};
 use crate::functions::{Environment, Functions, Random};
@@ -70,7 +71,11 @@ pub struct Session {
     warnings: Vec<String>,
     clock: Arc<dyn Clock>,
     random: Random,
+    open_journal: Option<JournalOpener>,
 }
+
+/// Opens a journal of checkpoints in the database at a URL, with user name and password.
+pub type JournalOpener = fn(&str, Option<&str>, Option<&str>) -> eddyline_engine::Result<Arc<dyn CheckpointJournal>>;
 
 impl Session {
     /// A session with an empty catalog and default settings.
@@ -85,7 +90,13 @@ impl Session {
             warnings: Vec::new(),
             clock: Arc::new(SystemClock),
             random: Random::default(),
+            open_journal: None,
         }
+    }
+
+    /// Says how journals of checkpoints are opened; without, there are none.
+    pub fn set_journal(&mut self, open: JournalOpener) {
+        self.open_journal = Some(open);
     }
 
     /// Takes the time of jobs and functions from `clock` and the randomness of functions from `seed`, so that a run can
@@ -155,7 +166,7 @@ impl Session {
                 Ok(done())
             }
             Statement::ShowSettings => {
-                let row = |(key, value): (&String, &String)| vec![Some(key.clone()), Some(value.clone())];
+                let row = |(key, value): (&String, &String)| vec![Some(key.clone()), Some(redact(key, value))];
                 Ok(text_rows(&["key", "value"], self.settings.values().iter().map(row).collect()))
             }
             Statement::Use { .. } | Statement::CreateNamespace(_) => Ok(done()),
@@ -303,6 +314,9 @@ impl Session {
             (None, Some(path)) => Restore::Path(PathBuf::from(path)),
             (None, None) => Restore::Latest,
         };
+        if config.checkpoint.storage == CheckpointStorage::Mysql {
+            config.journal = Some(self.journal(&options)?);
+        }
         config.auto_watermark_interval = options.duration(config::AUTO_WATERMARK_INTERVAL)?.unwrap_or_default();
         config.idle_timeout = options.duration(config::IDLE_TIMEOUT)?.filter(|timeout| !timeout.is_zero());
         config.ignore_unclaimed_state = self.is_on(config::IGNORE_UNCLAIMED);
@@ -313,6 +327,17 @@ impl Session {
 
     fn is_on(&self, key: &str) -> bool {
         self.settings.text(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
+    }
+
+    /// The journal that the settings ask for.
+    fn journal(&self, options: &Options) -> Result<Arc<dyn CheckpointJournal>> {
+        let Some(url) = options.text(config::JOURNAL_URL) else {
+            let message = "'execution.checkpointing.storage' = 'mysql' does not say which database";
+            return Err(SqlError::new(SqlState::InvalidParameter, message)
+                .with_hint(format!("SET '{}' = 'jdbc:mysql://host:3306/database'", config::JOURNAL_URL)));
+        };
+        let open = self.open_journal.ok_or_else(|| SqlError::unsupported("there is no journal of checkpoints here"))?;
+        Ok(open(url, options.text(config::JOURNAL_USERNAME), options.text(config::JOURNAL_PASSWORD))?)
     }
 
     fn is_off(&self, key: &str) -> bool {

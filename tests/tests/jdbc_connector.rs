@@ -27,15 +27,15 @@ use sqlx::Row;
 const WC: &str = "(word VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY, cnt BIGINT)";
 
 /// A table of the server, and how it is declared on our side.
-struct Target<'a> {
-    server: &'a MariaDb,
-    description: TableDescription,
-    name: String,
+pub(crate) struct Target<'a> {
+    pub(crate) server: &'a MariaDb,
+    pub(crate) description: TableDescription,
+    pub(crate) name: String,
 }
 
 impl<'a> Target<'a> {
     /// A table of its own made with `definition`, declared with `fields`.
-    fn new(server: &'a MariaDb, definition: &str, fields: Vec<Field>, key: &[&str]) -> Self {
+    pub(crate) fn new(server: &'a MariaDb, definition: &str, fields: Vec<Field>, key: &[&str]) -> Self {
         let name = server.fresh_name("t");
         if !definition.is_empty() {
             server.execute(&format!("CREATE TABLE `{name}` {definition}"));
@@ -58,39 +58,39 @@ impl<'a> Target<'a> {
             .with("password", PASSWORD)
     }
 
-    fn with(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
         self.description.options.insert(key.into(), value.into());
         self
     }
 
-    fn open(&self) -> Result<Box<dyn Sink>, Error> {
+    pub(crate) fn open(&self) -> Result<Box<dyn Sink>, Error> {
         let subtask = Subtask { index: 0, parallelism: 1 };
         let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into(), guard: Guard::open() };
         JdbcConnector.sink(&self.description)?.factory.open(&context)
     }
 
-    fn refused(&self) -> Error {
+    pub(crate) fn refused(&self) -> Error {
         self.open().err().expect("the table must be refused")
     }
 
-    fn rows(&self, sql: &str) -> Vec<sqlx::mysql::MySqlRow> {
+    pub(crate) fn rows(&self, sql: &str) -> Vec<sqlx::mysql::MySqlRow> {
         self.server.query(&sql.replace("$t", &format!("`{}`", self.name)))
     }
 
-    fn counts(&self) -> HashMap<String, i64> {
+    pub(crate) fn counts(&self) -> HashMap<String, i64> {
         self.rows("SELECT word, cnt FROM $t").iter().map(|r| (r.get(0), r.get(1))).collect()
     }
 }
 
-fn wc_fields() -> Vec<Field> {
+pub(crate) fn wc_fields() -> Vec<Field> {
     vec![Field::new("word", DataType::Utf8, true), Field::new("cnt", DataType::Int64, true)]
 }
 
-fn wc(server: &MariaDb) -> Target<'_> {
+pub(crate) fn wc(server: &MariaDb) -> Target<'_> {
     Target::new(server, WC, wc_fields(), &["word"])
 }
 
-fn changes<S: AsRef<str>>(rows: &[(RowKind, S, i64)]) -> ChangelogBatch {
+pub(crate) fn changes<S: AsRef<str>>(rows: &[(RowKind, S, i64)]) -> ChangelogBatch {
     let words: StringArray = rows.iter().map(|r| Some(r.1.as_ref())).collect();
     let counts: Int64Array = rows.iter().map(|r| Some(r.2)).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(wc_fields())), vec![Arc::new(words), Arc::new(counts)]);
@@ -357,7 +357,8 @@ fn every_type_arrives_as_it_was() {
 #[test]
 fn rows_without_a_key_are_appended() {
     let fields = wc_fields();
-    let target = Target::new(mariadb::shared(), "(word TEXT, cnt BIGINT)", fields, &[]);
+    let target = Target::new(mariadb::shared(), "(word TEXT, cnt BIGINT)", fields, &[])
+        .with("eddyline.sink.exactly-once", "false");
     let mut sink = target.open().expect("the table fits");
     let rows: Vec<(RowKind, String, i64)> = (0..2_500).map(|n| (RowKind::Insert, "same".to_string(), n)).collect();
     sink.write(&changes(&rows)).expect("the batch is written");
@@ -368,7 +369,8 @@ fn rows_without_a_key_are_appended() {
 
 #[test]
 fn large_rows_are_cut_into_packets_that_the_server_takes() {
-    let target = Target::new(mariadb::shared(), "(word LONGTEXT, cnt BIGINT)", wc_fields(), &[]);
+    let target = Target::new(mariadb::shared(), "(word LONGTEXT, cnt BIGINT)", wc_fields(), &[])
+        .with("eddyline.sink.exactly-once", "false");
     let mut sink = target.open().expect("the table fits");
     let megabyte = "x".repeat(1 << 20);
     let mut rows: Vec<(RowKind, &str, i64)> = (0..30).map(|n| (RowKind::Insert, megabyte.as_str(), n)).collect();

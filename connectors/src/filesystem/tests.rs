@@ -7,15 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, Int32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use eddyline_engine::changelog::ChangelogBatch;
 use eddyline_engine::connector::{
-    ColumnKind, ConnectorFactory, EpochLog, Guard, Polled, Sink, SinkChanges, SinkContext, SourceReader, SplitPosition,
-    TableColumn, TableDescription,
+    ColumnKind, ConnectorFactory, EpochLog, Guard, Polled, Sink, SinkChanges, SinkContext, SinkFactory, SourceReader,
+    SplitPosition, TableColumn, TableDescription,
 };
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::error::{Error, Result};
+use eddyline_engine::testing::sink_suite::{TestTarget, check_sink};
 use eddyline_engine::time::Epoch;
 
 use super::FilesystemConnector;
@@ -340,4 +341,38 @@ fn append_only_formats_refuse_updates_and_debezium_takes_them() {
     assert_eq!(changes("json"), SinkChanges::Append);
     assert_eq!(changes("csv"), SinkChanges::Append);
     assert_eq!(changes("debezium-json"), SinkChanges::Retract);
+}
+
+struct Folder(tempfile::TempDir);
+
+impl TestTarget for Folder {
+    fn factory(&self) -> Result<Arc<dyn SinkFactory>> {
+        Ok(FilesystemConnector.sink(&table(self.0.path(), "json", &[]))?.factory)
+    }
+
+    fn batch(&self, numbers: &[i64]) -> ChangelogBatch {
+        let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(numbers.iter().map(|n| *n as i32)));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(numbers.iter().map(|n| n.to_string())));
+        let rows = RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("s", texts, true)]);
+        ChangelogBatch::inserts(rows.unwrap())
+    }
+
+    fn visible(&self) -> Vec<i64> {
+        let (mut ids, _) = drain(reader(&table(self.0.path(), "json", &[]), 0, 1, None).as_mut(), 8_192).unwrap();
+        ids.sort_unstable();
+        ids.into_iter().map(i64::from).collect()
+    }
+
+    fn keeps_marker(&self) -> bool {
+        false
+    }
+
+    fn fences(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn sink_passes_the_suite() {
+    check_sink(|| Folder(tempfile::tempdir().unwrap()));
 }

@@ -93,6 +93,11 @@ impl Buffer {
         self.rows == 0
     }
 
+    /// Memory of the rows that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// True when more must not be taken in before a flush, whatever the options say.
     pub(super) fn is_full(&self) -> bool {
         self.batches.len() >= MAX_BATCHES || self.bytes >= MAX_BYTES

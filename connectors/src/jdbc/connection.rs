@@ -7,7 +7,7 @@ use std::time::Duration;
 use eddyline_engine::Error;
 use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlDatabaseError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteError};
-use sqlx::{Arguments as _, AssertSqlSafe};
+use sqlx::{Arguments as _, AssertSqlSafe, Row};
 
 use super::config::Config;
 use super::statement::Dialect;
@@ -28,8 +28,8 @@ pub(super) enum Failure {
     Lost(String),
     /// The same work may succeed at once: deadlock, lock timeout.
     Transient(String),
-    /// The database refuses a row; `row` counts from 0 within the statement.
-    Refused { message: String, row: Option<usize> },
+    /// One of the rows cannot be stored: refused by the database, or not to be kept without loss.
+    Refused(Error),
     /// Nothing to retry: wrong password, missing table.
     Fatal(Error),
 }
@@ -115,11 +115,16 @@ impl Connection {
     }
 
     /// Names of all tables, for suggestions.
-    pub(super) async fn tables(&mut self, config: &Config) -> Result<Vec<String>, Failure> {
+    pub(super) async fn tables(&mut self, schema: Option<&str>) -> Result<Vec<String>, Failure> {
         match self {
-            Connection::MySql(c) => mysql::tables(c, config.schema.as_deref()).await,
+            Connection::MySql(c) => mysql::tables(c, schema).await,
             Connection::Sqlite(c) => sqlite::tables(c).await,
         }
+    }
+
+    /// True when there is a table of that name.
+    pub(super) async fn has_table(&mut self, schema: Option<&str>, name: &str) -> Result<bool, Failure> {
+        Ok(self.tables(schema).await?.iter().any(|table| table == name))
     }
 
     /// Most bytes that one statement should have.
@@ -146,17 +151,35 @@ impl Connection {
         }
     }
 
-    /// Runs one statement; `cached` keeps it prepared for the next time.
-    pub(super) async fn execute(&mut self, sql: Arc<str>, values: Arguments, cached: bool) -> Result<(), Failure> {
+    /// Runs one statement and gives the number of rows that it matched; `cached` keeps it prepared for the next time.
+    pub(super) async fn execute(&mut self, sql: Arc<str>, values: Arguments, cached: bool) -> Result<u64, Failure> {
         let sql = AssertSqlSafe(sql);
         match (self, values) {
             (Connection::MySql(c), Arguments::MySql(values)) => {
-                within(sqlx::query_with(sql, values).persistent(cached).execute(c)).await.map(drop)
+                let done = within(sqlx::query_with(sql, values).persistent(cached).execute(c)).await?;
+                Ok(done.rows_affected())
             }
             (Connection::Sqlite(c), Arguments::Sqlite(values)) => {
-                within(sqlx::query_with(sql, values).persistent(cached).execute(c)).await.map(drop)
+                let done = within(sqlx::query_with(sql, values).persistent(cached).execute(c)).await?;
+                Ok(done.rows_affected())
             }
-            _ => Err(Error::internal("values of one database were given to another").into()),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The first row of a query whose columns are whole numbers, none of them NULL.
+    pub(super) async fn numbers(&mut self, sql: &str, values: Arguments) -> Result<Option<Vec<i64>>, Failure> {
+        let sql = AssertSqlSafe(sql.to_string());
+        match (self, values) {
+            (Connection::MySql(c), Arguments::MySql(values)) => {
+                let row = within(sqlx::query_with(sql, values).fetch_optional(c)).await?;
+                row.map(|r| (0..r.len()).map(|i| r.try_get(i)).collect()).transpose().map_err(|e| sort(&e))
+            }
+            (Connection::Sqlite(c), Arguments::Sqlite(values)) => {
+                let row = within(sqlx::query_with(sql, values).fetch_optional(c)).await?;
+                row.map(|r| (0..r.len()).map(|i| r.try_get(i)).collect()).transpose().map_err(|e| sort(&e))
+            }
+            _ => Err(mixed_up()),
         }
     }
 
@@ -173,6 +196,10 @@ impl Connection {
         let sql = if self.dialect() == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         self.run(sql).await
     }
+}
+
+fn mixed_up() -> Failure {
+    Error::internal("values of one database were given to another").into()
 }
 
 /// Waits for one call of the driver, with a limit, and sorts its failure.
@@ -193,11 +220,11 @@ pub(super) fn sort(error: &sqlx::Error) -> Failure {
         });
     };
     if let Some(e) = refusal.try_downcast_ref::<MySqlDatabaseError>() {
-        return mysql::sort(e.number(), e.message());
+        return mysql::sort(e.number(), e.code().unwrap_or_default(), e.message());
     }
     if refusal.try_downcast_ref::<SqliteError>().is_some() {
         let code = refusal.code().and_then(|c| c.parse::<i32>().ok()).unwrap_or(1);
         return sqlite::sort(code, refusal.message());
     }
-    Failure::Refused { message: refusal.message().to_string(), row: None }
+    Failure::Fatal(Error::connector("jdbc", refusal.message()))
 }

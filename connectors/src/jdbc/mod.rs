@@ -4,38 +4,57 @@
 //! - `target`: the table in the database, and whether the declared columns fit into it without loss.
 //! - `buffer`: rows that wait, last change per key; `value`: Arrow values as the database takes them;
 //!   `statement`: SQL texts.
-//! - `connection`: one connection with a limit on every wait; `mysql`, `sqlite`: what differs between the databases.
-//! - `sink`: the writer of one subtask, with flush and retry.
+//! - `connection`: one connection with a limit on every wait; `mysql`, `sqlite`: what differs between the databases;
+//!   `link`: the connection that is made anew after a failure, and the work that is then done again.
+//! - `opening`: the checks before rows flow; `writer`: rows to statements; `refusal`: rows that the database refuses.
+//! - `sink`: writes at once (at least once); `log_sink`, `log`, `marker`, `committer`: exactly once, by a log that becomes
+//!   part of the checkpoint and is then written in transactions that carry a marker row.
+//! - `journal`: checkpoints and source offsets in tables, for operators.
 //!
 //! With a PRIMARY KEY in the declaration the sink is in upsert mode and takes updates and deletions; without, it appends.
-//! Delivery is at least once, which with a key converges to exactly the right table. Exactly-once in database
-//! transactions that carry a marker row fits in through `prepare` (returning the changes as the epoch's log) and `apply`.
+//! Writing at once with a key converges to exactly the right table after a replay; without a key it would repeat rows,
+//! so there exactly-once is the default wherever the job keeps checkpoints.
 
 mod buffer;
+mod committer;
 mod config;
 mod connection;
 mod halt;
+mod journal;
+mod link;
+mod log;
+mod log_sink;
+mod marker;
 mod mysql;
+mod opening;
+mod refusal;
 mod sink;
 mod sqlite;
 mod statement;
 mod target;
 mod url;
 mod value;
+mod writer;
 
+#[cfg(test)]
+mod exactly_once_tests;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use eddyline_engine::connector::{
-    ColumnKind, ConnectorFactory, OptionSpec, Sink, SinkChanges, SinkContext, SinkFactory, TableDescription, TableSink,
-    TableSource,
+    ColumnKind, Committer, ConnectorFactory, OptionSpec, Sink, SinkChanges, SinkContext, SinkFactory, TableDescription,
+    TableSink, TableSource,
 };
 use eddyline_engine::{Error, Result};
 
+pub use journal::open_journal;
+
+use committer::JdbcCommitter;
 use config::Config;
 use halt::Halts;
+use log_sink::LogSink;
 use sink::JdbcSink;
 
 /// `'connector' = 'jdbc'`.
@@ -78,10 +97,13 @@ impl ConnectorFactory for JdbcConnector {
             ));
         }
         let changes = if table.primary_key.is_empty() { SinkChanges::Append } else { SinkChanges::Upsert };
-        Ok(TableSink {
-            factory: Arc::new(JdbcSinkFactory { config, table: table.clone(), halts: Halts::default() }),
-            changes,
-        })
+        let factory = JdbcSinkFactory {
+            exactly_once: config.exactly_once.unwrap_or(table.primary_key.is_empty()),
+            config,
+            table: table.clone(),
+            halts: Halts::default(),
+        };
+        Ok(TableSink { factory: Arc::new(factory), changes })
     }
 }
 
@@ -89,12 +111,39 @@ impl ConnectorFactory for JdbcConnector {
 struct JdbcSinkFactory {
     config: Config,
     table: TableDescription,
+    exactly_once: bool,
     halts: Halts,
 }
 
 impl SinkFactory for JdbcSinkFactory {
-    fn open(&self, _context: &SinkContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(JdbcSink::open(self.config.clone(), &self.table, self.halts.add())?))
+    fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
+        if self.exactly_once {
+            return Ok(Box::new(LogSink::new(&self.config, &self.table)?));
+        }
+        Ok(Box::new(JdbcSink::open(self.config.clone(), &self.table, context, self.halts.add())?))
+    }
+
+    fn committer(&self, context: &SinkContext) -> Result<Option<Box<dyn Committer>>> {
+        if !self.exactly_once {
+            return Ok(None);
+        }
+        let committer = JdbcCommitter::open(self.config.clone(), &self.table, context, self.halts.add())?;
+        Ok(Some(Box::new(committer)))
+    }
+
+    fn guarantee(&self) -> &'static str {
+        if self.exactly_once { "exactly-once" } else { "at-least-once" }
+    }
+
+    fn needs_checkpoints(&self) -> bool {
+        self.config.exactly_once == Some(true)
+    }
+
+    fn without_checkpoints(&self) -> Option<Arc<dyn SinkFactory>> {
+        (self.exactly_once && !self.needs_checkpoints()).then(|| {
+            let (config, table) = (self.config.clone(), self.table.clone());
+            Arc::new(JdbcSinkFactory { config, table, exactly_once: false, halts: Halts::default() }) as Arc<_>
+        })
     }
 
     fn interrupt(&self) {

@@ -11,9 +11,11 @@ use super::target::{Collation, TargetColumn, TargetTable, TargetType};
 use super::url::{Server, Tls};
 
 /// Strictness, isolation and waiting as the sink needs them, whatever the server's defaults are. Zero is a value like any
-/// other, also for AUTO_INCREMENT columns; a lock wait ends well before our own timeout.
+/// other, also for AUTO_INCREMENT columns; a lock wait ends well before our own timeout. A session that says nothing for
+/// 30 s is ended: the transaction of a process that stands still must not hold its locks against the one that takes over.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-                       ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO', SESSION innodb_lock_wait_timeout = 10; \
+                       ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO', SESSION innodb_lock_wait_timeout = 10, \
+                       SESSION wait_timeout = 30; \
                        SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Connects within [`CONNECT_TIMEOUT`].
@@ -46,8 +48,9 @@ pub(super) async fn connect(server: &Server) -> Result<MySqlConnection, Failure>
 /// Whatever the server refuses while we log in is about the log-in; says which server it was.
 fn at_login(failure: Failure, server: &Server) -> Failure {
     let (message, hint) = match failure {
-        Failure::Refused { message, .. } => (message, None),
-        Failure::Fatal(Error::Connector { message, hint, .. }) => (message, hint),
+        Failure::Refused(Error::Data { message, hint }) | Failure::Fatal(Error::Connector { message, hint, .. }) => {
+            (message, hint)
+        }
         other => return other,
     };
     let message = format!("MySQL at {}:{} refused the connection: {message}", server.host, server.port);
@@ -55,33 +58,42 @@ fn at_login(failure: Failure, server: &Server) -> Failure {
     Failure::Fatal(Error::refused("jdbc", message, hint))
 }
 
-/// Sorts a server error by its number.
-pub(super) fn sort(number: u16, message: &str) -> Failure {
+/// Sorts a server error by its number and its SQLSTATE.
+pub(super) fn sort(number: u16, state: &str, message: &str) -> Failure {
     let text = format!("{message} (error {number})");
+    let fatal = |hint: &str| Failure::Fatal(Error::refused("jdbc", text.clone(), hint));
     match number {
         // Deadlock, lock wait timeout, NOWAIT conflict; disk or table full, storage engine trouble, failed commit.
         1213 | 1205 | 3572 | 1020 | 1021 | 1030 | 1114 | 1180 | 1206 => Failure::Transient(text),
         // Too many connections, node not ready, shutdown, killed, interrupted, aborted, read-only after a failover, idle timeout.
-        1040 | 1047 | 1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1203 | 1290 | 1317 | 1836 | 1927 | 4031 => {
-            Failure::Lost(text)
-        }
+        1040
+        | 1047
+        | 1053
+        | 1077
+        | 1079
+        | 1152
+        | 1158..=1161
+        | 1184
+        | 1203
+        | 1290
+        | 1317
+        | 1792
+        | 1836
+        | 1927
+        | 4031 => Failure::Lost(text),
         // Access denied: user, database, table, column.
-        1044 | 1045 | 1142 | 1143 | 1698 => Failure::Fatal(Error::refused(
-            "jdbc",
-            text,
-            "check the options 'username' and 'password', and the user's rights",
-        )),
-        1049 => Failure::Fatal(Error::refused("jdbc", text, "check the database name in the option 'url'")),
-        // Table or column dropped while the job runs.
-        1054 | 1146 => Failure::Fatal(Error::refused("jdbc", text, "the table has changed since the job started")),
-        _ => Failure::Refused { message: text, row: row_number(message) },
+        1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 | 1862 => {
+            fatal("check the options 'username' and 'password', and the user's rights")
+        }
+        1049 => fatal("check the database name in the option 'url'"),
+        // Table or column dropped or added while the job runs.
+        1054 | 1136 | 1146 => fatal("the table has changed since the job started"),
+        // A row: bad or missing value, failed constraint, no partition, too large, refused by a trigger.
+        1118 | 1265 | 1364 | 1366 | 1411 | 1526 | 1644 | 3819 | 4025 => Failure::Refused(Error::data(text)),
+        // Data exceptions and violated constraints.
+        _ if state.starts_with("22") || state.starts_with("23") => Failure::Refused(Error::data(text)),
+        _ => fatal("the server's documentation explains the error number"),
     }
-}
-
-/// The row that a message names as `… at row 17`, counted from 0.
-fn row_number(message: &str) -> Option<usize> {
-    let (_, tail) = message.rsplit_once("at row ")?;
-    tail.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Half of what the server takes in one packet.
@@ -122,9 +134,15 @@ pub(super) async fn inspect(
          WHERE NON_UNIQUE = 0 AND TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? \
          ORDER BY INDEX_NAME, SEQ_IN_INDEX",
     );
-    let rows = within(keys.bind(schema).bind(table).fetch_all(connection)).await?;
+    let rows = within(keys.bind(schema).bind(table).fetch_all(&mut *connection)).await?;
     let unique_keys = unique_keys(&rows).map_err(|e| sort_driver(&e))?;
-    Ok(Some(TargetTable { columns, unique_keys }))
+    let engine = sqlx::query_scalar::<_, String>(
+        "SELECT CAST(t.ENGINE AS CHAR) FROM information_schema.TABLES t JOIN information_schema.ENGINES e \
+         ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA = COALESCE(?, DATABASE()) AND t.TABLE_NAME = ? \
+         AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'",
+    );
+    let engine_without_transactions = within(engine.bind(schema).bind(table).fetch_optional(connection)).await?;
+    Ok(Some(TargetTable { columns, unique_keys, engine_without_transactions }))
 }
 
 fn column(row: &MySqlRow) -> Result<TargetColumn, sqlx::Error> {
@@ -207,12 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_sorted_and_name_their_row() {
-        assert!(matches!(sort(1213, "Deadlock found"), Failure::Transient(_)));
-        assert!(matches!(sort(1053, "Server shutdown in progress"), Failure::Lost(_)));
-        assert!(matches!(sort(1045, "Access denied"), Failure::Fatal(e) if !e.is_retriable()));
-        let refused = sort(1264, "Out of range value for column 'at row 9' at row 17");
-        assert!(matches!(refused, Failure::Refused { row: Some(16), .. }), "{refused:?}");
-        assert!(matches!(sort(1048, "Column 'a' cannot be null"), Failure::Refused { row: None, .. }));
+    fn errors_are_sorted() {
+        assert!(matches!(sort(1213, "40001", "Deadlock found"), Failure::Transient(_)));
+        assert!(matches!(sort(1053, "08S01", "Server shutdown in progress"), Failure::Lost(_)));
+        assert!(matches!(sort(1290, "HY000", "--read-only"), Failure::Lost(_)));
+        assert!(matches!(sort(1045, "28000", "Access denied"), Failure::Fatal(e) if !e.is_retriable()));
+        for (number, state) in [(1264, "22003"), (1406, "22001"), (1048, "23000"), (1062, "23000"), (1366, "HY000")] {
+            assert!(matches!(sort(number, state, "bad row"), Failure::Refused(_)), "{number}");
+        }
+        assert!(matches!(sort(1064, "42000", "syntax"), Failure::Fatal(_)), "not the fault of a row");
     }
 }

@@ -23,7 +23,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).busy_timeout(BUSY_TIMEOUT);
     within(SqliteConnection::connect_with(&options.disable_statement_logging())).await.map_err(|failure| {
-        let (Failure::Refused { message, .. } | Failure::Lost(message)) = failure else { return failure };
+        let message = match failure {
+            Failure::Lost(message) | Failure::Fatal(Error::Connector { message, .. }) => message,
+            other => return other,
+        };
         let message = format!("cannot open SQLite file '{}': {message}", path.display());
         Failure::Fatal(Error::refused(
             "jdbc",
@@ -41,7 +44,9 @@ pub(super) fn sort(code: i32, message: &str) -> Failure {
         5 | 6 => Failure::Transient(text),
         // IOERR, FULL: the disk may recover.
         10 | 13 => Failure::Lost(text),
-        _ => Failure::Refused { message: text, row: None },
+        // TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+        18 | 19 | 20 | 25 => Failure::Refused(Error::data(text)),
+        _ => Failure::Fatal(Error::refused("jdbc", text, "look at the file with the program sqlite3")),
     }
 }
 
@@ -94,7 +99,7 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, table: &str) -> R
     if row_id_key.len() == 1 && !unique_keys.contains(&row_id_key) {
         unique_keys.push(row_id_key);
     }
-    Ok(Some(TargetTable { columns, unique_keys }))
+    Ok(Some(TargetTable { columns, unique_keys, engine_without_transactions: None }))
 }
 
 fn column(

@@ -73,6 +73,8 @@ pub(super) struct TargetTable {
     pub(super) columns: Vec<TargetColumn>,
     /// Columns of the primary key and of each unique index over whole columns.
     pub(super) unique_keys: Vec<Vec<String>>,
+    /// The storage engine, when it has no transactions.
+    pub(super) engine_without_transactions: Option<String>,
 }
 
 /// What must be checked in each value of a column before it is sent.
@@ -87,14 +89,28 @@ pub(super) struct Rule {
     pub(super) refuse_trailing_space: bool,
 }
 
-/// Compares the declared columns and primary key with the table in the database; one rule per declared column.
-pub(super) fn fit(
-    table: &str,
-    fields: &[&Field],
-    primary_key: &[String],
-    target: &TargetTable,
-    allow_collation: bool,
-) -> Result<Vec<Rule>> {
+/// What the table in the database must be fit for.
+pub(super) struct Fit<'a> {
+    /// Its name, for messages.
+    pub(super) table: &'a str,
+    /// The declared columns.
+    pub(super) fields: &'a [&'a Field],
+    pub(super) primary_key: &'a [String],
+    /// Accept key collations under which distinct rows are equal.
+    pub(super) allow_collation: bool,
+    /// True when writes must be all or nothing.
+    pub(super) transactional: bool,
+}
+
+/// Compares what is wanted with the table in the database; one rule per declared column.
+pub(super) fn fit(wanted: &Fit<'_>, target: &TargetTable) -> Result<Vec<Rule>> {
+    let Fit { table, fields, primary_key, allow_collation, transactional } = *wanted;
+    if let Some(engine) = target.engine_without_transactions.as_ref().filter(|_| transactional) {
+        let message = format!("table '{table}' has the storage engine {engine}, which has no transactions");
+        let hint =
+            "exactly-once needs them: ALTER TABLE … ENGINE = InnoDB, or set 'eddyline.sink.exactly-once' = 'false'";
+        return Err(refused(message, hint));
+    }
     let mut rules = Vec::with_capacity(fields.len());
     for field in fields {
         let column = find(table, field.name(), target)?;

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::JdbcConnector;
 
-fn table(path: &Path, fields: Vec<Field>, key: &[&str], options: &[(&str, &str)]) -> TableDescription {
+pub(super) fn table(path: &Path, fields: Vec<Field>, key: &[&str], options: &[(&str, &str)]) -> TableDescription {
     let url = format!("sqlite:{}", path.display());
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for (key, value) in [("connector", "jdbc"), ("url", &url), ("table-name", "wc")].iter().chain(options) {
@@ -33,18 +33,21 @@ fn table(path: &Path, fields: Vec<Field>, key: &[&str], options: &[(&str, &str)]
     }
 }
 
-fn wc(path: &Path, key: &[&str], options: &[(&str, &str)]) -> TableDescription {
+pub(super) fn wc(path: &Path, key: &[&str], options: &[(&str, &str)]) -> TableDescription {
     let fields = vec![Field::new("word", DataType::Utf8, true), Field::new("cnt", DataType::Int64, true)];
     table(path, fields, key, options)
 }
 
-fn open(table: &TableDescription) -> Result<Box<dyn Sink>> {
+pub(super) fn context() -> SinkContext {
     let subtask = Subtask { index: 0, parallelism: 1 };
-    let context = SinkContext { subtask, pipeline: "p".into(), sink: "s".into(), guard: Guard::open() };
-    JdbcConnector.sink(table)?.factory.open(&context)
+    SinkContext { subtask, pipeline: "p".into(), sink: "s".into(), guard: Guard::open() }
 }
 
-fn changes(rows: &[(RowKind, &str, i64)]) -> ChangelogBatch {
+pub(super) fn open(table: &TableDescription) -> Result<Box<dyn Sink>> {
+    JdbcConnector.sink(table)?.factory.open(&context())
+}
+
+pub(super) fn changes(rows: &[(RowKind, &str, i64)]) -> ChangelogBatch {
     let words: StringArray = rows.iter().map(|r| Some(r.1)).collect();
     let counts: Int64Array = rows.iter().map(|r| Some(r.2)).collect();
     let schema = Schema::new(vec![Field::new("word", DataType::Utf8, true), Field::new("cnt", DataType::Int64, true)]);
@@ -52,7 +55,7 @@ fn changes(rows: &[(RowKind, &str, i64)]) -> ChangelogBatch {
     ChangelogBatch::new(batch, rows.iter().map(|r| r.0).collect())
 }
 
-fn query(path: &Path, sql: &str) -> Vec<sqlx::sqlite::SqliteRow> {
+pub(super) fn query(path: &Path, sql: &str) -> Vec<sqlx::sqlite::SqliteRow> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let url = format!("sqlite:{}?mode=rwc", path.display());
@@ -61,7 +64,7 @@ fn query(path: &Path, sql: &str) -> Vec<sqlx::sqlite::SqliteRow> {
     })
 }
 
-fn counts(path: &Path) -> Vec<(String, i64)> {
+pub(super) fn counts(path: &Path) -> Vec<(String, i64)> {
     query(path, "SELECT word, cnt FROM wc ORDER BY rowid").iter().map(|r| (r.get(0), r.get(1))).collect()
 }
 
@@ -141,7 +144,11 @@ fn without_a_key_rows_are_appended() {
     let path = folder.path().join("wc.db");
     let table = wc(&path, &[], &[]);
     assert_eq!(JdbcConnector.sink(&table).unwrap().changes, SinkChanges::Append);
-    let mut sink = open(&table).unwrap();
+    let factory = JdbcConnector.sink(&table).unwrap().factory;
+    assert_eq!((factory.guarantee(), factory.needs_checkpoints()), ("exactly-once", false));
+    let factory = factory.without_checkpoints().expect("a job without checkpoints gets less");
+    assert_eq!(factory.guarantee(), "at-least-once");
+    let mut sink = factory.open(&context()).unwrap();
     sink.write(&changes(&[(I, "a", 1), (I, "a", 1)])).unwrap();
     sink.prepare(Epoch(1)).unwrap();
     assert_eq!(counts(&path), [("a".into(), 1), ("a".into(), 1)]);
@@ -226,5 +233,8 @@ fn options_are_checked() {
     refuse(&[("username", "u")], "'username' and 'password' belong together");
     refuse(&[("url", "jdbc:postgresql://h/x")], "PostgreSQL is not supported yet");
     refuse(&[("sink.max-retries", "-1")], "must not be negative");
+    refuse(&[("sink.on-error", "skipp")], "did you mean 'skip'");
+    refuse(&[("sink.on-error", "dead-letter")], "needs the option 'sink.dead-letter-table'");
+    refuse(&[("sink.dead-letter-table", "bad")], "has no effect");
     assert!(JdbcConnector.source(&wc(path, &[], &[])).is_err());
 }

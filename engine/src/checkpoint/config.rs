@@ -69,7 +69,13 @@ pub fn checkpoint_options() -> Vec<OptionSpec> {
             "What happens to checkpoints of a cancelled job.",
         ),
         OptionSpec::with_default(NUM_RETAINED, Integer, "3", "Newest checkpoints to keep; one damaged leaves others."),
-        OptionSpec::optional(STORAGE, Text, "filesystem (or jobmanager, which means the same here)."),
+        OptionSpec::with_default(
+            STORAGE,
+            Text,
+            "filesystem",
+            "filesystem (or jobmanager, the same here); mysql: besides the files, metadata and source offsets go into the \
+             tables `__eddyline_checkpoints` and `__eddyline_offsets` (see `eddyline.checkpointing.mysql.url`).",
+        ),
         OptionSpec::optional(DIR, Text, "Folder of checkpoints, as a path or a file:// URL."),
         OptionSpec::optional(SAVEPOINT_DIR, Text, "Folder of savepoints, as a path or a file:// URL."),
     ];
@@ -117,6 +123,15 @@ pub enum Retention {
     Delete,
 }
 
+/// Where checkpoints are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CheckpointStorage {
+    /// In files.
+    Filesystem,
+    /// In files, and noted in tables of a database for operators.
+    Mysql,
+}
+
 /// Resolved settings of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CheckpointConfig {
@@ -128,6 +143,8 @@ pub struct CheckpointConfig {
     pub min_pause: Duration,
     /// Whether barriers are aligned.
     pub mode: CheckpointMode,
+    /// Where checkpoints are kept.
+    pub storage: CheckpointStorage,
     /// Folder of all jobs' checkpoints; None for the program's default.
     pub dir: Option<PathBuf>,
     /// Folder of savepoints, if one is set.
@@ -147,6 +164,7 @@ impl Default for CheckpointConfig {
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
             mode: CheckpointMode::ExactlyOnce,
+            storage: CheckpointStorage::Filesystem,
             dir: None,
             savepoint_dir: None,
             num_retained: 3,
@@ -173,7 +191,6 @@ impl CheckpointConfig {
             let message = format!("'{MAX_CONCURRENT}' above 1 is not supported: checkpoints are taken one at a time");
             return Err(Error::option(message, "remove the option, or set it to 1".to_string()));
         }
-        storage(options.text(STORAGE))?;
         let retain = options.text(RETENTION).is_none_or(|t| t.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"));
         let at_least_once = options.text(MODE).is_some_and(|t| t.eq_ignore_ascii_case("AT_LEAST_ONCE"));
         Ok(CheckpointConfig {
@@ -181,6 +198,7 @@ impl CheckpointConfig {
             timeout,
             min_pause: options.duration(MIN_PAUSE)?.unwrap_or_default(),
             mode: if at_least_once { CheckpointMode::AtLeastOnce } else { CheckpointMode::ExactlyOnce },
+            storage: storage(options.text(STORAGE))?,
             dir: folder(&options, DIR)?,
             savepoint_dir: folder(&options, SAVEPOINT_DIR)?,
             num_retained: count(&options, NUM_RETAINED, 1)?.unwrap_or(3) as usize,
@@ -216,12 +234,13 @@ fn count(options: &Options, key: &str, least: u32) -> Result<Option<u32>> {
     }
 }
 
-fn storage(word: Option<&str>) -> Result<()> {
+fn storage(word: Option<&str>) -> Result<CheckpointStorage> {
     match word.map(str::to_lowercase).as_deref() {
-        None | Some("filesystem" | "jobmanager") => Ok(()),
+        None | Some("filesystem" | "jobmanager") => Ok(CheckpointStorage::Filesystem),
+        Some("mysql") => Ok(CheckpointStorage::Mysql),
         Some(other) => Err(Error::option(
             format!("checkpoint storage '{other}' ('{STORAGE}') is not supported"),
-            format!("use 'filesystem' and set '{DIR}'"),
+            format!("use 'filesystem' or 'mysql', and set '{DIR}'"),
         )),
     }
 }
@@ -272,7 +291,7 @@ mod tests {
             (TOLERABLE, "4"),
             (RETENTION, "DELETE_ON_CANCELLATION"),
             (NUM_RETAINED, "2"),
-            (STORAGE, "filesystem"),
+            (STORAGE, "mysql"),
             (DIR, "file:///var/lib/chk"),
             (SAVEPOINT_DIR, "save"),
             ("execution.checkpointing.unaligned", "true"),
@@ -283,6 +302,7 @@ mod tests {
             timeout: Duration::from_secs(120),
             min_pause: Duration::from_millis(500),
             mode: CheckpointMode::AtLeastOnce,
+            storage: CheckpointStorage::Mysql,
             dir: Some("/var/lib/chk".into()),
             savepoint_dir: Some("save".into()),
             num_retained: 2,
@@ -316,7 +336,7 @@ mod tests {
             (MAX_CONCURRENT, "0"),
             (NUM_RETAINED, "0"),
             (TOLERABLE, "-1"),
-            (STORAGE, "mysql"),
+            (STORAGE, "oracle"),
             (DIR, "s3://bucket/x"),
             (DIR, "file://host/x"),
             (UNALIGNED, "perhaps"),

@@ -41,7 +41,7 @@ mod parquet_tests;
 #[cfg(test)]
 mod store_tests;
 
-pub use config::{CheckpointConfig, CheckpointMode, Retention, checkpoint_options};
+pub use config::{CheckpointConfig, CheckpointMode, CheckpointStorage, Retention, checkpoint_options};
 pub use coordinator::{Command, Coordinator, Event, MAX_UNAPPLIED_EPOCHS};
 pub use listing::{Listing, list};
 pub use manifest::{CheckpointKind, FORMAT_VERSION, FileEntry, LogEntry, Manifest, OperatorEntry, StateEntry};

@@ -146,6 +146,11 @@ pub trait SinkFactory: Send + Sync {
         false
     }
 
+    /// What to use instead in a job that keeps no checkpoints, for a sink that can also do with a smaller guarantee.
+    fn without_checkpoints(&self) -> Option<Arc<dyn SinkFactory>> {
+        None
+    }
+
     /// The attempt is being torn down, after a failure or on request: calls of its sinks and committers that wait must
     /// return soon, best with an error. The next `open` begins anew.
     fn interrupt(&self) {}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::journal::CheckpointJournal;
 use crate::checkpoint::{CheckpointConfig, RestartStrategy};
 use crate::time::{Clock, SystemClock};
 
@@ -45,6 +46,8 @@ pub struct JobConfig {
     pub channel_capacity: usize,
     /// Most rows of one batch.
     pub batch_rows: usize,
+    /// Where checkpoints are noted besides their folder, for operators.
+    pub journal: Option<Arc<dyn CheckpointJournal>>,
     /// Where processing time comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -64,6 +67,7 @@ impl JobConfig {
             idle_timeout: Some(Duration::from_secs(30)),
             channel_capacity: 16,
             batch_rows: 8192,
+            journal: None,
             clock: Arc::new(SystemClock),
         }
     }

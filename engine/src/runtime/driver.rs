@@ -13,6 +13,7 @@ use super::JobConfig;
 use super::attempt::{Attempt, Blueprint};
 use super::epochs::{EpochParts, manifest};
 use super::handle::Board;
+use super::journal::{JournalEntry, JournalThread};
 use super::message::Barrier;
 use super::plan::Plan;
 use super::restore::{Identity, Opening};
@@ -102,6 +103,7 @@ pub(super) struct Driver {
     pub(super) identity: Identity,
     pub(super) store: Option<Arc<CheckpointStore>>,
     pub(super) board: Arc<Board>,
+    pub(super) journal: Option<JournalThread>,
     pub(super) reports: (Sender<Report>, Receiver<Report>),
     /// The checkpoint that the job was submitted with.
     pub(super) origin: Option<Restored>,
@@ -324,6 +326,7 @@ impl Driver {
             Command::RecordApplied { epoch } => {
                 if let Some(store) = &self.store {
                     store.record_applied(epoch, run.markers.clone()).map_err(Outcome::from)?;
+                    self.note(|| JournalEntry::Applied { epoch });
                 }
             }
             Command::Abort { epoch, reason } => {
@@ -333,6 +336,7 @@ impl Driver {
                     store.discard(epoch);
                 }
                 self.board.lock().checkpoint_failed(epoch, &reason);
+                self.note(|| JournalEntry::Failed { epoch, reason: reason.clone() });
                 self.board.post(JobEvent::CheckpointFailed { epoch, reason });
             }
             Command::Fail { reason } => return Err(Outcome::Failed(Error::checkpoint(reason), true)),
@@ -344,13 +348,13 @@ impl Driver {
     fn write_manifest(&mut self, run: &mut Run, epoch: Epoch, kind: CheckpointKind) -> Result<Event, Outcome> {
         let parts = run.epochs.remove(&epoch).unwrap_or_else(|| EpochParts::new(self.config.clock.now()));
         let began = parts.began;
-        let mut bytes = 0;
+        let (mut bytes, mut written) = (0, None);
         if let Some(store) = &self.store {
             let finished = run.sources_left == 0;
             let manifest = manifest(&self.config, &self.identity, &self.dataflow, epoch, kind, finished, parts);
             bytes = manifest.bytes();
             match store.commit(&manifest) {
-                Ok(()) => {}
+                Ok(()) => written = Some(Box::new(manifest)),
                 Err(error @ Error::Io { .. }) => {
                     let (reason, now) = (error.to_string(), self.config.clock.now());
                     return Ok(Event::ManifestFailed { epoch, reason, now });
@@ -368,10 +372,17 @@ impl Driver {
         let info = CheckpointInfo { epoch, duration, bytes, completed_at, path };
         tracing::debug!(job = self.config.name, epoch = epoch.0, ?duration, bytes, "checkpoint complete");
         self.board.lock().checkpoint_completed(&info);
-        if self.store.is_some() {
+        if let Some(manifest) = written {
+            self.note(|| JournalEntry::Completed { info: info.clone(), manifest });
             self.board.post(JobEvent::CheckpointCompleted(info));
         }
         Ok(Event::ManifestDurable { epoch, now })
+    }
+
+    fn note(&self, entry: impl FnOnce() -> JournalEntry) {
+        if let Some(journal) = &self.journal {
+            journal.note(entry());
+        }
     }
 
     /// A job that has read all its input has no use for its checkpoints; a stopped one is resumed from them.
@@ -418,7 +429,10 @@ impl Driver {
             None => tracing::info!(job = self.config.name, ?state, "job ended"),
         }
         // The connectors go first, so that readers of collected rows see their end no later than the job's.
-        let Driver { dataflow, store, board, .. } = self;
+        let Driver { dataflow, store, board, journal, .. } = self;
+        if let Some(journal) = journal {
+            journal.end();
+        }
         drop((dataflow, store));
         board.end(state, error);
     }

@@ -8,6 +8,7 @@ use crossbeam_channel::unbounded;
 use super::config::{JobConfig, Restore};
 use super::driver::Driver;
 use super::handle::{Board, JobHandle};
+use super::journal::{JournalOwner, JournalThread};
 use super::metrics::Metrics;
 use super::plan::Plan;
 use super::restore::Identity;
@@ -23,8 +24,11 @@ pub struct Job;
 impl Job {
     /// Starts `dataflow`. When this returns, sources and sinks are open and rows flow; what a user can get wrong (a
     /// missing topic, a wrong password, a checkpoint of another query) has come back as an error.
-    pub fn start(dataflow: Dataflow, config: JobConfig) -> Result<JobHandle> {
+    pub fn start(mut dataflow: Dataflow, config: JobConfig) -> Result<JobHandle> {
         dataflow.validate()?;
+        if config.checkpoint.interval.is_none() || config.checkpoint.dir.is_none() {
+            lower_guarantees(&mut dataflow);
+        }
         if !dataflow.nodes.iter().any(|n| matches!(n.kind, NodeKind::Source(_))) {
             return Err(Error::internal("a job without a source has nothing to do"));
         }
@@ -42,6 +46,9 @@ impl Job {
             Some(store) => Identity { pipeline: store.pipeline().to_string(), generation: store.generation() },
             None => Identity { pipeline: uuid::Uuid::new_v4().to_string(), generation: 1 },
         };
+        let journal = config.journal.clone().filter(|_| store.is_some());
+        let owner = JournalOwner { job: config.name.clone(), pipeline: identity.pipeline.clone() };
+        let journal = journal.map(|journal| JournalThread::start(journal, owner)).transpose()?;
         let origin = origin(&config.restore, store.as_deref())?;
         let board = Arc::new(Board::new(config.name.clone(), Metrics::new(&dataflow)));
         for node in &dataflow.nodes {
@@ -59,6 +66,7 @@ impl Job {
             identity,
             store,
             board,
+            journal,
             reports,
             origin,
             own_since: None,
@@ -70,6 +78,17 @@ impl Job {
         let thread = std::thread::Builder::new().name(name).spawn(move || driver.run(first));
         thread.map_err(|e| Error::io("a thread cannot be started", e))?;
         Ok(handle)
+    }
+}
+
+/// A job that keeps no checkpoints cannot tell after a crash what its sinks have prepared.
+fn lower_guarantees(dataflow: &mut Dataflow) {
+    for node in &mut dataflow.nodes {
+        if let NodeKind::Sink(factory) = &mut node.kind
+            && let Some(instead) = factory.without_checkpoints()
+        {
+            *factory = instead;
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //!   checkpoint is made of; `restore`: how a job gets back to one.
 //! - `ledger`: what sinks have prepared; `committing`: makes it visible, on a thread of its own.
 //! - `collect`: a sink that hands rows to the program itself.
+//! - `journal`: notes about checkpoints for operators, besides the store.
 //!
 //! Life of a barrier: the driver tells all sources → each notes its positions and sends the barrier → gates align →
 //! each task freezes its states, passes the barrier on and goes on → background threads write → the driver writes the
@@ -27,6 +28,7 @@ mod exchange;
 mod gate;
 mod handle;
 mod job;
+mod journal;
 mod ledger;
 mod message;
 mod metrics;
@@ -46,6 +48,7 @@ pub use collect::CollectSink;
 pub use config::{JobConfig, Restore};
 pub use handle::JobHandle;
 pub use job::Job;
+pub use journal::{CheckpointJournal, JournalEntry, JournalOwner};
 pub use status::{
     CheckpointInfo, CheckpointProgress, CheckpointRecord, JobEvent, JobState, JobStatus, JobSummary, NodeRole,
     NodeStatus, RestoredFrom, SplitStatus, StopMode,

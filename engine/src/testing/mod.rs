@@ -2,4 +2,5 @@
 
 pub mod memory;
 pub mod script;
+pub mod sink_suite;
 pub mod text;

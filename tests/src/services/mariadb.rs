@@ -76,6 +76,15 @@ impl MariaDb {
         })
     }
 
+    /// A session of its own in `database`, for transactions.
+    pub fn session(&self, database: &str) -> MariaDbSession {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a tokio runtime");
+        let connection = runtime.block_on(self.connect()).expect("the test server accepts connections");
+        let mut session = MariaDbSession { runtime, connection };
+        session.execute(&format!("USE `{database}`"));
+        session
+    }
+
     /// Kills the server as a crash would (SIGKILL); its files stay.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -132,7 +141,7 @@ impl MariaDb {
         let init = format!(
             "CREATE DATABASE IF NOT EXISTS {DATABASE};\n\
              CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{password}';\n\
-             GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%';\n"
+             GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
         );
         std::fs::write(self.folder.path().join("init.sql"), init).expect("the temporary folder is writable");
     }
@@ -151,6 +160,24 @@ impl MariaDb {
     /// The server's own folder, for its log.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_path_buf()
+    }
+}
+
+/// One session of a server.
+pub struct MariaDbSession {
+    runtime: tokio::runtime::Runtime,
+    connection: MySqlConnection,
+}
+
+impl MariaDbSession {
+    /// Runs statements; panics with the server's words when one is refused.
+    pub fn execute(&mut self, sql: &str) {
+        self.try_execute(sql).unwrap_or_else(|e| panic!("{e}: {sql}"));
+    }
+
+    /// Runs statements that may fail.
+    pub fn try_execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection)).map(drop)
     }
 }
 
