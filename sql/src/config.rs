@@ -27,6 +27,8 @@ pub const AUTO_WATERMARK_INTERVAL: &str = "pipeline.auto-watermark-interval";
 pub const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 /// What happens to NULL on its way into a NOT NULL column.
 pub const NOT_NULL_ENFORCER: &str = "table.exec.sink.not-null-enforcer";
+/// True when sources may repeat changes.
+pub const CDC_DUPLICATES: &str = "table.exec.source.cdc-events-duplicate";
 /// How long unused state is kept.
 pub const STATE_TTL: &str = "table.exec.state.ttl";
 /// True when INSERT waits for its job to end.
@@ -99,6 +101,12 @@ fn session_specs() -> Vec<OptionSpec> {
         default("sql-client.execution.max-table-result.rows", Integer, "1000000", "Most rows of a result to keep."),
         default("sql-client.display.max-column-width", Integer, "30", "Longest text shown in a column."),
         default("sql-client.verbose", Boolean, "false", "Show the causes of errors too."),
+        default(
+            CDC_DUPLICATES,
+            Boolean,
+            "false",
+            "Changes that are read may come twice: remember the last row per PRIMARY KEY, and leave repetitions out.",
+        ),
         default(IGNORE_UNCLAIMED, Boolean, "false", "Drop state in a checkpoint that the query no longer has."),
         default(
             ALLOW_DUPLICATES,
@@ -128,7 +136,6 @@ fn accepted_specs() -> Vec<OptionSpec> {
         ("table.exec.sink.type-length-enforcer", OneOf(&["IGNORE", "TRIM_PAD", "ERROR"])),
         ("table.exec.sink.keyed-shuffle", Text),
         ("table.exec.sink.rowtime-inserter", Text),
-        ("table.exec.source.cdc-events-duplicate", Boolean),
         ("table.exec.emit.early-fire.enabled", Boolean),
         ("table.exec.emit.early-fire.delay", Duration),
         ("table.exec.emit.late-fire.enabled", Boolean),

@@ -210,7 +210,8 @@ impl Session {
     fn tables(&self) -> Arc<Tables> {
         let (clock, random) = (Arc::clone(&self.clock), self.random.clone());
         let functions = Functions::new(Environment { zone: self.time_zone(), clock, random });
-        Arc::new(Tables::new(self.catalog.clone(), self.registry.clone(), Arc::new(functions)))
+        let tables = Tables::new(self.catalog.clone(), self.registry.clone(), Arc::new(functions));
+        Arc::new(tables.with_repeated_changes(self.is_on(config::CDC_DUPLICATES)))
     }
 
     /// The session's zone; UTC when none is set or when the zone is an offset without a name.

@@ -119,3 +119,62 @@ fn metadata_of_a_format_is_only_read() {
     let typo = "db STRING METADATA FROM 'value.source.databse' VIRTUAL";
     fails(table(typo, "debezium-json") + "SELECT * FROM t;", "did you mean 'value.source.database'");
 }
+
+#[test]
+fn changes_that_come_twice_count_once() {
+    let topic = kafka::shared().fresh_topic("twice", 1);
+    let row = |n: i32| format!(r#"{{"id":1,"n":{n}}}"#);
+    let created = format!(r#"{{"before":null,"after":{},"op":"c"}}"#, row(1));
+    let updated = format!(r#"{{"before":{},"after":{},"op":"u"}}"#, row(1), row(2));
+    kafka::shared().produce_lines(&topic, 1, [&created, &updated, &created, &updated].map(String::as_str));
+    let brokers = kafka::shared().bootstrap();
+    let script = |key: &str, duplicates: bool| {
+        format!(
+            "SET 'table.exec.source.cdc-events-duplicate' = '{duplicates}';
+             CREATE TABLE t (id INT, n INT{key}) WITH ('connector' = 'kafka', 'topic' = '{topic}',
+               'properties.bootstrap.servers' = '{brokers}', 'format' = 'debezium-json',
+               'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset');
+             SELECT COUNT(*), SUM(n) FROM t;"
+        )
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = |key: &str, duplicates: bool| run_sql(folder.path(), &script(key, duplicates), &[]);
+    let key = ", PRIMARY KEY (id) NOT ENFORCED";
+    assert_eq!(Table::of(&run(key, true)), Table::from(["[1,2]"]));
+    assert_eq!(Table::of(&run(key, false)), Table::from(["[2,4]"]));
+    let refused = run("", true);
+    assert!(refused.stderr.contains("requires the changelog sources to define a PRIMARY KEY"), "{refused:?}");
+}
+
+#[test]
+fn a_table_of_changes_with_a_key_becomes_a_table_of_upserts() {
+    let (changes, table) = (kafka::shared().fresh_topic("cdc", 2), kafka::shared().fresh_topic("table", 2));
+    let row = |id: i32, n: i32| format!(r#"{{"id":{id},"n":{n}}}"#);
+    let message = |id: i32, before: &str, after: &str, op: &str| Record {
+        partition: Some(id % 2),
+        value: Some(format!(r#"{{"before":{before},"after":{after},"op":"{op}"}}"#).into_bytes()),
+        ..Record::default()
+    };
+    let records = [
+        message(1, "null", &row(1, 1), "c"),
+        message(2, "null", &row(2, 2), "c"),
+        message(1, &row(1, 1), &row(1, 10), "u"),
+        message(2, &row(2, 2), "null", "d"),
+        message(3, "null", &row(3, 3), "r"),
+    ];
+    kafka::shared().produce(&changes, records);
+    let brokers = kafka::shared().bootstrap();
+    let script = format!(
+        "SET 'parallelism.default' = '2';
+         CREATE TABLE t (id INT, n INT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'kafka', 'topic' = '{changes}',
+           'properties.bootstrap.servers' = '{brokers}', 'format' = 'debezium-json',
+           'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset');
+         CREATE TABLE u (id BIGINT, n BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
+           'topic' = '{table}', 'properties.bootstrap.servers' = '{brokers}', 'key.format' = 'json',
+           'value.format' = 'json', 'scan.bounded.mode' = 'latest-offset');
+         INSERT INTO u SELECT id, n FROM t;
+         SELECT * FROM u;"
+    );
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assert_eq!(Table::of(&run_sql(folder.path(), &script, &[])), Table::from(["[1,10]", "[3,3]"]));
+}

@@ -13,5 +13,6 @@ mod kafka_connector;
 mod kafka_exactly_once;
 mod scenarios;
 mod tidy;
+mod upsert_exactly_once;
 mod upsert_kafka;
 mod wordcount;

@@ -17,12 +17,16 @@ pub struct ChangelogNormalize {
     rows: RowTable,
     // Scratch.
     numbers: Vec<usize>,
+    batches: u64,
+    /// Per key number, the batch that touched it last.
+    touched_by: Vec<u64>,
 }
 
 impl ChangelogNormalize {
     /// Rows of `schema`, unique by the columns at `key`; without `update_before` consumers get no `-U` rows.
     pub fn new(schema: SchemaRef, key: Vec<usize>, update_before: bool) -> Result<Self> {
-        Ok(ChangelogNormalize { update_before, rows: RowTable::new(schema, key)?, numbers: Vec::new() })
+        let rows = RowTable::new(schema, key)?;
+        Ok(ChangelogNormalize { update_before, rows, numbers: Vec::new(), batches: 0, touched_by: Vec::new() })
     }
 }
 
@@ -31,11 +35,12 @@ impl Operator for ChangelogNormalize {
         let encoded = self.rows.intern(batch.rows().columns(), &mut self.numbers)?;
         // Per touched key, in order of first touch: its number and the row it had before the batch.
         let mut touched: Vec<(usize, Option<Box<[u8]>>)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        self.batches += 1;
+        self.touched_by.resize(self.rows.len(), 0);
         for (row, number) in self.numbers.iter().enumerate() {
             let new = batch.kind(row).is_addition().then(|| encoded.row(row));
             let old = self.rows.set(*number, new.as_ref().map(|row| row.data()));
-            if seen.insert(*number) {
+            if std::mem::replace(&mut self.touched_by[*number], self.batches) != self.batches {
                 touched.push((*number, old));
             }
         }

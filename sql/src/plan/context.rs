@@ -12,7 +12,7 @@ use datafusion_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
-use eddyline_engine::connector::Registry;
+use eddyline_engine::connector::{Registry, SourceChanges};
 use sqlparser::ast::{Expr as Ast, Query, Statement};
 
 use super::attributes;
@@ -31,12 +31,18 @@ pub struct Tables {
     catalog: Catalog,
     registry: Registry,
     functions: Arc<Functions>,
+    repeated_changes: bool,
 }
 
 impl Tables {
     /// A view of `catalog` for planning.
     pub fn new(catalog: Catalog, registry: Registry, functions: Arc<Functions>) -> Self {
-        Tables { catalog, registry, functions }
+        Tables { catalog, registry, functions, repeated_changes: false }
+    }
+
+    /// The same where the changes of a table may be read more than once, if `repeated_changes`.
+    pub fn with_repeated_changes(self, repeated_changes: bool) -> Self {
+        Tables { repeated_changes, ..self }
     }
 
     /// The session's functions.
@@ -78,7 +84,7 @@ impl Tables {
     ) -> Result<Arc<dyn TableSource>> {
         let relation = TableRelation::new(table.name.clone(), table.description(hint), self.registry.clone());
         let computed = table.columns.iter().any(|c| matches!(c.kind, ColumnDefinitionKind::Computed { .. }));
-        let key = if relation.is_upsert() { relation.primary_key().to_vec() } else { Vec::new() };
+        let key = self.normalized_key(&relation)?;
         if !computed && table.watermark.is_none() && key.is_empty() {
             return Ok(Arc::new(relation));
         }
@@ -101,6 +107,22 @@ impl Tables {
             plan = Normalize::try_new(plan, &key)?.into_plan();
         }
         Ok(Arc::new(PlannedRelation::new(plan)))
+    }
+
+    /// The key by which a table must be normalized; empty when its changes are exact as they are read.
+    fn normalized_key(&self, relation: &TableRelation) -> Result<Vec<String>> {
+        match relation.changes() {
+            Some(SourceChanges::Upsert) => Ok(relation.primary_key().to_vec()),
+            Some(SourceChanges::Retract) if self.repeated_changes && relation.primary_key().is_empty() => {
+                let message = format!(
+                    "Configuration '{}' is enabled which requires the changelog sources to define a PRIMARY KEY.",
+                    crate::config::CDC_DUPLICATES
+                );
+                Err(SqlError::new(crate::error::SqlState::InvalidTableDefinition, message).into())
+            }
+            Some(SourceChanges::Retract) if self.repeated_changes => Ok(relation.primary_key().to_vec()),
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn compute_columns(self: &Arc<Self>, scan: LogicalPlan, table: &CatalogTable) -> Result<LogicalPlan> {

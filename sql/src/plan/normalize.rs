@@ -17,7 +17,7 @@ use super::lower::{as_column, bind_all};
 use super::stream_plan::{Expression, StreamPlan};
 use crate::error::SqlError;
 
-/// Remembers the last row per key of an upsert stream.
+/// Remembers the last row per key of a table whose changes are upserts, or may come twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Normalize {
     /// The table as it is read.
@@ -96,7 +96,8 @@ impl UserDefinedLogicalNodeCore for Normalize {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Normalize: {:?}", self.key)
+        let key: Vec<String> = self.key.iter().map(ToString::to_string).collect();
+        write!(f, "Normalize: key=[{}]", key.join(", "))
     }
 
     fn with_exprs_and_inputs(&self, key: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {

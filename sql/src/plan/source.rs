@@ -53,10 +53,10 @@ impl TableRelation {
         &self.description.primary_key
     }
 
-    /// True for a table whose changes must be normalized. A table that cannot be read says so when it is planned.
-    pub fn is_upsert(&self) -> bool {
+    /// What changes it gives; None for a table that cannot be read, which says why when it is planned.
+    pub fn changes(&self) -> Option<SourceChanges> {
         let source = connector(&self.registry, &self.description).and_then(|c| Ok(c.source(&self.description)?));
-        source.is_ok_and(|source| source.changes == SourceChanges::Upsert)
+        source.ok().map(|source| source.changes)
     }
 
     /// The source, and which columns of the table it gives: those of `projection` (in its order) when the connector can
