@@ -35,6 +35,8 @@ const REPORTS: usize = 8;
 struct Reports {
     /// Newest last.
     trouble: VecDeque<String>,
+    /// Code of the newest.
+    code: Option<RDKafkaErrorCode>,
     /// Why the broker does not accept us.
     denied: Option<String>,
     /// The first message that could not be delivered.
@@ -71,6 +73,14 @@ impl Client {
         Ok(Client { native, main_queue, bootstrap, reports: Mutex::default() })
     }
 
+    /// Makes a client that asks for offsets of its group, and hears why the group's coordinator does not answer.
+    pub(super) fn of_group(config: &ClientConfig) -> Result<Client> {
+        let client = Client::new(config, RDKafkaType::RD_KAFKA_CONSUMER)?;
+        // SAFETY: the handle is a consumer's, and valid. Errors of the group come with those of the client from now on.
+        unsafe { sys::rd_kafka_poll_set_consumer(client.ptr()) };
+        Ok(client)
+    }
+
     /// librdkafka's handle, valid as long as `self`.
     pub(super) fn ptr(&self) -> *mut sys::rd_kafka_t {
         self.native.native_ptr()
@@ -103,6 +113,11 @@ impl Client {
     /// The newest words about trouble with the broker.
     pub(super) fn trouble(&self) -> Option<String> {
         self.reports().trouble.back().cloned()
+    }
+
+    /// The code that belongs to the newest words about trouble.
+    pub(super) fn trouble_code(&self) -> Option<RDKafkaErrorCode> {
+        self.reports().code
     }
 
     fn note(&self, event: *mut sys::rd_kafka_event_t) {
@@ -152,6 +167,7 @@ impl Client {
                     reports.trouble.pop_front();
                 }
                 reports.trouble.push_back(words);
+                reports.code = Some(code);
             }
         }
     }

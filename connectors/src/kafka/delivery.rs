@@ -15,7 +15,7 @@ use super::exactly_once::log::LogWriter;
 use super::exactly_once::partition::Choice;
 use super::interrupt::Interrupt;
 use super::options::{Guarantee, Partitioner, SinkOptions};
-use super::producer::{Outgoing, Producer};
+use super::producer::{Outgoing, Producer, too_large};
 use super::{embedded, exactly_once, properties};
 
 /// How long the end of a job waits for messages that nobody has to wait for.
@@ -64,7 +64,7 @@ impl Target {
         let guarantee = self.options.guarantee;
         let choice = choice(&self.options, context.subtask.index as i32, partitions);
         let way = match guarantee {
-            Guarantee::ExactlyOnce => Way::Logged(LogWriter::default()),
+            Guarantee::ExactlyOnce => Way::Logged { log: LogWriter::default(), limit: Limit::new(&config, topic) },
             Guarantee::AtLeastOnce | Guarantee::None => Way::Sent(producer),
         };
         Ok(Delivery { guarantee, choice, way })
@@ -128,7 +128,27 @@ pub(crate) struct Delivery {
 
 enum Way {
     Sent(Producer),
-    Logged(LogWriter),
+    Logged { log: LogWriter, limit: Limit },
+}
+
+/// How large a message may be. One that is logged must be found out at once: in a checkpoint it would stop the job
+/// again and again.
+struct Limit {
+    topic: String,
+    bytes: usize,
+}
+
+impl Limit {
+    /// librdkafka's limit.
+    fn new(config: &ClientConfig, topic: &str) -> Self {
+        let given = config.get("message.max.bytes").and_then(|text| text.parse().ok());
+        Limit { topic: topic.to_string(), bytes: given.unwrap_or(1_000_000) }
+    }
+
+    fn check(&self, message: &Outgoing<'_>) -> Result<()> {
+        let bytes = message.bytes();
+        if bytes > self.bytes { Err(too_large(&self.topic, bytes)) } else { Ok(()) }
+    }
 }
 
 impl Delivery {
@@ -144,7 +164,8 @@ impl Delivery {
         };
         match &mut self.way {
             Way::Sent(producer) => producer.send(&outgoing),
-            Way::Logged(log) => {
+            Way::Logged { log, limit } => {
+                limit.check(&outgoing)?;
                 // The time of writing, not that of a commit which may be repeated.
                 outgoing.timestamp_ms = outgoing.timestamp_ms.or_else(|| Some(now_ms()));
                 log.append(&outgoing)
@@ -156,14 +177,14 @@ impl Delivery {
     pub(crate) fn check(&self) -> Result<()> {
         match &self.way {
             Way::Sent(producer) => producer.check(),
-            Way::Logged(_) => Ok(()),
+            Way::Logged { .. } => Ok(()),
         }
     }
 
     /// As [`eddyline_engine::connector::Sink::prepare`].
     pub(crate) fn prepare(&mut self) -> Result<EpochLog> {
         match &mut self.way {
-            Way::Logged(log) => return log.finish(),
+            Way::Logged { log, .. } => return log.finish(),
             Way::Sent(producer) if self.guarantee == Guarantee::None => producer.check()?,
             Way::Sent(producer) => producer.flush()?,
         }
@@ -174,7 +195,7 @@ impl Delivery {
     pub(crate) fn log_bytes(&self) -> usize {
         match &self.way {
             Way::Sent(_) => 0,
-            Way::Logged(log) => log.bytes(),
+            Way::Logged { log, .. } => log.bytes(),
         }
     }
 }
@@ -189,4 +210,24 @@ impl Drop for Delivery {
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_cannot_be_sent_is_not_logged() {
+        let mut config = ClientConfig::new();
+        config.set("message.max.bytes", "1000");
+        let way = Way::Logged { log: LogWriter::default(), limit: Limit::new(&config, "orders") };
+        let mut delivery = Delivery { guarantee: Guarantee::ExactlyOnce, choice: Choice::Fixed(0), way };
+        let message = |value| Encoded { key: Some(b"key"), value: Some(value), timestamp_ms: None, headers: &[] };
+        delivery.send(&message(&[b'x'; 997])).unwrap();
+        let error = delivery.send(&message(&[b'x'; 998])).unwrap_err();
+        assert_eq!(error.to_string(), "a message of 1001 bytes to topic 'orders' is too large");
+        assert!(!error.is_retriable() && delivery.log_bytes() > 997 && !delivery.prepare().unwrap().is_empty());
+    }
 }

@@ -459,4 +459,21 @@ mod tests {
         let error = source(&[("topic", "a"), ("scan.startup.modus", "x")]).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.contains("scan.startup.mode")), "{error:?}");
     }
+
+    #[test]
+    fn exactly_once_needs_no_more_than_its_name() {
+        let pairs =
+            [("topic", "a"), ("properties.bootstrap.servers", "b"), ("sink.delivery-guarantee", "exactly-once")];
+        let sink = |more: &[(&str, &str)]| {
+            let all = pairs.iter().chain(more).map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            SinkOptions::parse(&Options::check("kafka", &all, specs())?)
+        };
+        let options = sink(&[]).unwrap();
+        assert_eq!((options.guarantee, options.transaction_prefix.as_str()), (Guarantee::ExactlyOnce, "eddyline"));
+        assert_eq!(options.transaction_timeout, Duration::from_secs(60));
+        let error = sink(&[("properties.acks", "1")]).unwrap_err().to_string();
+        assert!(error.contains("'properties.acks' = '1'"), "{error}");
+        assert!(sink(&[("properties.bootstrap.servers", "embedded")]).is_err());
+        assert!(sink(&[("properties.transaction.timeout.ms", "0")]).is_err());
+    }
 }

@@ -34,6 +34,19 @@ pub(super) struct Outgoing<'a> {
     pub(super) headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
+impl Outgoing<'_> {
+    /// Bytes of key and value, which are what librdkafka compares to `message.max.bytes`.
+    pub(super) fn bytes(&self) -> usize {
+        self.value.map_or(0, <[u8]>::len) + self.key.map_or(0, <[u8]>::len)
+    }
+}
+
+/// The error for a message of `bytes` bytes that may not be sent.
+pub(super) fn too_large(topic: &str, bytes: usize) -> Error {
+    let text = format!("a message of {bytes} bytes to topic '{topic}' is too large");
+    Error::data(text).with_hint("raise 'properties.max.request.size'")
+}
+
 /// Writes to one topic.
 pub(super) struct Producer {
     client: Client,
@@ -75,9 +88,7 @@ impl Producer {
                     self.interrupt.check()?;
                 }
                 RDKafkaErrorCode::MessageSizeTooLarge => {
-                    let bytes = message.value.map_or(0, <[u8]>::len) + message.key.map_or(0, <[u8]>::len);
-                    let text = format!("a message of {bytes} bytes to topic '{}' is too large", self.name);
-                    return Err(Error::data(text).with_hint("raise 'properties.max.request.size'"));
+                    return Err(too_large(&self.name, message.bytes()));
                 }
                 code => return Err(self.failed(&code.to_string())),
             }

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running broker; killed when dropped and when this process ends.
 pub struct Kafka {
-    process: Child,
+    process: Mutex<Child>,
     folder: TempDir,
     port: u16,
     sasl_port: u16,
@@ -71,23 +71,28 @@ impl Kafka {
             .expect("java runs");
         assert!(format.status.success(), "kafka format failed: {}", String::from_utf8_lossy(&format.stderr));
 
-        let mut kafka = Kafka { process: broker(folder.path(), &class_path), folder, port, sasl_port };
+        let kafka = Kafka { process: Mutex::new(broker(folder.path(), &class_path)), folder, port, sasl_port };
         kafka.wait_until_ready();
         kafka
     }
 
     /// Kills the broker.
-    pub fn stop(&mut self) {
-        self.process.kill().expect("the broker can be killed");
-        self.process.wait().expect("the broker can be waited for");
+    pub fn stop(&self) {
+        let mut process = self.process();
+        process.kill().expect("the broker can be killed");
+        process.wait().expect("the broker can be waited for");
+    }
+
+    fn process(&self) -> MutexGuard<'_, Child> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Kills the broker and starts it again on its data and ports, `down` later; returns when it answers.
-    pub fn restart(&mut self, down: Duration) {
+    pub fn restart(&self, down: Duration) {
         self.stop();
         let until = Instant::now() + down;
         wait_for("the time to start the broker", DEADLINE + down, || (Instant::now() >= until).then_some(()));
-        self.process = broker(self.folder.path(), &class_path());
+        *self.process() = broker(self.folder.path(), &class_path());
         self.wait_until_ready();
     }
 
@@ -260,14 +265,14 @@ impl Kafka {
         wait_for("the topic's partitions", DEADLINE, || (self.partitions(topic) >= count).then_some(()));
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&self) {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
         let deadline = Instant::now() + DEADLINE;
         loop {
             if probe.fetch_metadata(None, Duration::from_millis(300)).is_ok_and(|m| !m.brokers().is_empty()) {
                 return;
             }
-            let ended = self.process.try_wait().ok().flatten();
+            let ended = self.process().try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(self.log_file()).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(30).collect();
@@ -280,8 +285,9 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let mut process = self.process();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 }
 

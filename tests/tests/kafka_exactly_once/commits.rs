@@ -99,7 +99,7 @@ fn a_marker_that_somebody_else_moved_stops_the_job() {
 
 #[test]
 fn a_broker_that_restarts_is_waited_for() {
-    let mut kafka = Kafka::start();
+    let kafka = Kafka::start();
     let pipeline = Pipeline::new(&kafka);
     let mut process = pipeline.start().unwrap();
     let logs: Vec<Arc<EpochLog>> = (1..=60).map(|epoch| process.log([epoch])).collect();
@@ -123,7 +123,7 @@ fn a_broker_that_restarts_is_waited_for() {
 
 #[test]
 fn an_interrupted_committer_returns_soon() {
-    let mut kafka = Kafka::start();
+    let kafka = Kafka::start();
     let pipeline = Pipeline::new(&kafka);
     let mut process = pipeline.start().unwrap();
     let log = process.log(0..10);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use eddyline_tests::committed::Committed;
 use eddyline_tests::program::Program;
-use eddyline_tests::services::kafka::{Record, shared};
+use eddyline_tests::services::kafka::{Kafka, Record};
 use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use tempfile::TempDir;
@@ -27,13 +27,16 @@ pub(super) enum Shape {
     Windows,
     /// Rows per key, as a changelog.
     Counts,
+    /// Rows per key, as upserts.
+    Upserts,
 }
 
 /// A job with topics and a checkpoint folder of its own. Row n has the key n modulo the number of keys, and all rows of
 /// a key are in one partition, so that the output must keep their order.
-pub(super) struct Job {
+pub(super) struct Job<'a> {
+    pub(super) kafka: &'a Kafka,
     pub(super) shape: Shape,
-    pub(super) output: String,
+    output: String,
     folder: TempDir,
     input: String,
     keys: i64,
@@ -45,30 +48,32 @@ pub(super) struct Job {
     seen: Vec<OwnedMessage>,
 }
 
-impl Job {
-    pub(super) fn new(shape: Shape, parallelism: usize) -> Job {
-        let output = shared().fresh_topic("once-out", PARTITIONS);
+impl<'a> Job<'a> {
+    pub(super) fn new(kafka: &'a Kafka, shape: Shape, parallelism: usize) -> Self {
+        let output = kafka.fresh_topic("once-out", PARTITIONS);
         Job {
+            kafka,
             shape,
             folder: tempfile::tempdir().expect("a temporary folder"),
-            input: shared().fresh_topic("once-in", PARTITIONS),
+            input: kafka.fresh_topic("once-in", PARTITIONS),
             keys: 400,
             parallelism,
             interval: "1s",
             transaction_timeout_ms: 60_000,
             produced: 0,
-            reader: Committed::new(shared(), &output, PARTITIONS),
+            reader: Committed::new(kafka, &output, PARTITIONS),
             output,
             seen: Vec::new(),
         }
     }
 
     /// With frequent checkpoints and transactions that expire soon.
-    pub(super) fn hasty(shape: Shape) -> Job {
-        Job { interval: "200ms", transaction_timeout_ms: 2_000, ..Job::new(shape, 1) }
+    pub(super) fn hasty(kafka: &'a Kafka, shape: Shape) -> Self {
+        Job { interval: "200ms", transaction_timeout_ms: 2_000, ..Job::new(kafka, shape, 1) }
     }
 
     fn script(&self) -> String {
+        let counts = "SELECT k, COUNT(*) FROM numbers GROUP BY k";
         let (columns, query) = match self.shape {
             Shape::PassThrough => ("id BIGINT, k BIGINT", "SELECT id, k FROM numbers".to_string()),
             Shape::Windows => (
@@ -79,10 +84,15 @@ impl Job {
                     WINDOW / 1000
                 ),
             ),
-            Shape::Counts => ("k BIGINT, n BIGINT", "SELECT k, COUNT(*) FROM numbers GROUP BY k".to_string()),
+            Shape::Counts => ("k BIGINT, n BIGINT", counts.to_string()),
+            Shape::Upserts => ("k BIGINT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED", counts.to_string()),
         };
-        let format = if self.shape == Shape::Counts { "debezium-json" } else { "csv" };
-        let brokers = shared().bootstrap();
+        let sink = match self.shape {
+            Shape::Upserts => "'connector' = 'upsert-kafka', 'value.format' = 'csv'",
+            Shape::Counts => "'connector' = 'kafka', 'key.fields' = 'k', 'value.format' = 'debezium-json'",
+            _ => "'connector' = 'kafka', 'key.fields' = 'k', 'value.format' = 'csv'",
+        };
+        let brokers = self.kafka.bootstrap();
         format!(
             "SET 'pipeline.name' = 'once';
              SET 'parallelism.default' = '{parallelism}';
@@ -92,9 +102,8 @@ impl Job {
                'connector' = 'kafka', 'topic' = '{input}', 'properties.bootstrap.servers' = '{brokers}',
                'scan.startup.mode' = 'earliest-offset', 'format' = 'csv');
              CREATE TABLE result ({columns}) WITH (
-               'connector' = 'kafka', 'topic' = '{output}', 'properties.bootstrap.servers' = '{brokers}',
-               'properties.transaction.timeout.ms' = '{timeout}', 'sink.delivery-guarantee' = 'exactly-once',
-               'key.format' = 'csv', 'key.fields' = 'k', 'value.format' = '{format}');
+               {sink}, 'key.format' = 'csv', 'topic' = '{output}', 'properties.bootstrap.servers' = '{brokers}',
+               'properties.transaction.timeout.ms' = '{timeout}', 'sink.delivery-guarantee' = 'exactly-once');
              INSERT INTO result {query};",
             parallelism = self.parallelism,
             interval = self.interval,
@@ -137,17 +146,18 @@ impl Job {
             value: Some(format!("{id},{k}").into_bytes()),
             ..Record::default()
         };
-        shared().produce(&self.input, rows.map(record));
+        self.kafka.produce(&self.input, rows.map(record));
     }
 
     /// Waits until everything that must become visible is, and checks it.
     pub(super) fn wait_until_whole(&mut self, program: &mut Program) {
         let deadline = Instant::now() + LIMIT;
-        while !self.is_complete() {
+        let mut seen = 0;
+        while self.look() == seen || !self.is_complete() {
+            seen = self.seen.len();
             program.assert_running();
-            let (seen, shape) = (self.seen.len(), self.shape);
+            let shape = self.shape;
             assert!(Instant::now() < deadline, "{shape:?}: only {seen} messages are visible:\n{}", program.output());
-            self.look();
         }
         self.check();
     }
@@ -166,7 +176,7 @@ impl Job {
     }
 
     pub(super) fn is_any_open(&self) -> bool {
-        self.reader.is_any_open(shared())
+        self.reader.is_any_open(self.kafka)
     }
 
     fn is_complete(&self) -> bool {
@@ -174,6 +184,7 @@ impl Job {
             Shape::PassThrough => self.seen.len() as i64 >= self.produced,
             Shape::Windows => self.seen.len() >= self.windows().len(),
             Shape::Counts => self.counts() == self.expected_counts(),
+            Shape::Upserts => self.upserts() == self.expected_counts(),
         }
     }
 
@@ -191,6 +202,7 @@ impl Job {
                 assert!(found == expected, "{} windows with other counts than expected", found.len());
             }
             Shape::Counts => assert_eq!(self.counts(), self.expected_counts()),
+            Shape::Upserts => assert_eq!(self.upserts(), self.expected_counts()),
         }
     }
 
@@ -237,6 +249,16 @@ impl Job {
             if let Some((k, n)) = row("after") {
                 assert_eq!(counts.insert(k, n), None, "an insertion over what is there: {change}");
             }
+        }
+        counts
+    }
+
+    /// The newest count of each key. Counts of a key only grow: one that does not was written twice, or out of order.
+    fn upserts(&self) -> BTreeMap<i64, i64> {
+        let mut counts = BTreeMap::new();
+        for value in self.values() {
+            let before = counts.insert(value[0], value[1]);
+            assert!(before < Some(value[1]), "the count of {} goes from {before:?} to {}", value[0], value[1]);
         }
         counts
     }

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use eddyline_engine::crash::POINTS;
+use eddyline_tests::services::kafka::{Kafka, shared};
 use eddyline_tests::services::process::wait_for;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -15,16 +16,26 @@ use super::jobs::{Job, Shape};
 const KILLS: i64 = 20;
 const SIGKILL: i32 = 9;
 
-fn survive_kills(shape: Shape, parallelism: usize, rows: i64, kills: i64, seed: u64) {
+/// Random numbers from `EDDYLINE_SEED`, else from `seed`; says so.
+fn random(what: &str, seed: u64) -> StdRng {
     let seed = std::env::var("EDDYLINE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-    println!("{shape:?} at parallelism {parallelism}: {rows} rows, {kills} kills; repeat with EDDYLINE_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut job = Job::new(shape, parallelism);
+    println!("{what}; repeat with EDDYLINE_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+/// Lets a random time pass.
+fn pass(random: &mut StdRng, most_ms: u64) {
+    let until = Instant::now() + Duration::from_millis(random.random_range(0..most_ms));
+    wait_for("the moment", Duration::from_secs(60), || (Instant::now() >= until).then_some(()));
+}
+
+fn survive_kills(shape: Shape, parallelism: usize, rows: i64, kills: i64, seed: u64) {
+    let mut random = random(&format!("{shape:?} at parallelism {parallelism}: {rows} rows, {kills} kills"), seed);
+    let mut job = Job::new(shared(), shape, parallelism);
     let mut program = job.start(&[], &[]);
     for _ in 0..kills {
         job.produce(rows / kills);
-        let until = Instant::now() + Duration::from_millis(random.random_range(0..2500));
-        wait_for("the moment of the kill", Duration::from_secs(60), || (Instant::now() >= until).then_some(()));
+        pass(&mut random, 2500);
         program.assert_running();
         program.kill();
         program = job.start(&[], &[]);
@@ -65,12 +76,62 @@ fn counts_survive_kills_at_parallelism_2() {
     survive_kills(Shape::Counts, 2, 100_000, 10, 106);
 }
 
+#[test]
+fn upserts_survive_kills_at_parallelism_1() {
+    survive_kills(Shape::Upserts, 1, 100_000, 10, 107);
+}
+
+#[test]
+fn upserts_survive_kills_at_parallelism_2() {
+    survive_kills(Shape::Upserts, 2, 100_000, 10, 108);
+}
+
+/// Processes stand still at random moments, are taken over, and wake up at random moments while the next one runs.
+#[test]
+fn takeovers_at_random_moments_lose_and_double_nothing() {
+    let mut random = random("takeovers", 109);
+    let mut job = Job::hasty(shared(), Shape::PassThrough);
+    let mut program = job.start(&[], &[]);
+    for _ in 0..8 {
+        job.produce(5_000);
+        pass(&mut random, 1500);
+        program.signal("STOP");
+        let mut next = job.start(&["--takeover"], &[]);
+        pass(&mut random, 4000);
+        program.signal("CONT");
+        assert!(!program.wait().success(), "one that was taken over ends with an error:\n{}", program.output());
+        next.assert_running();
+        program = next;
+    }
+    job.wait_until_whole(&mut program);
+    assert!(program.stop().success(), "{}", program.output());
+    job.check_end();
+}
+
+#[test]
+fn a_broker_that_restarts_under_the_job_loses_and_doubles_nothing() {
+    let kafka = Kafka::start();
+    let mut random = random("broker restarts", 110);
+    let mut job = Job::hasty(&kafka, Shape::PassThrough);
+    let mut program = job.start(&[], &[]);
+    for _ in 0..3 {
+        job.produce(20_000);
+        pass(&mut random, 1500);
+        kafka.restart(Duration::from_millis(random.random_range(0..3000)));
+        program.assert_running();
+    }
+    job.produce(20_000);
+    job.wait_until_whole(&mut program);
+    assert!(program.stop().success(), "{}", program.output());
+    job.check_end();
+}
+
 /// Each point meets a job that was killed with a decided epoch that is not visible.
 #[test]
 fn every_kafka_crash_point_is_survived() {
     let points = POINTS.iter().filter(|point| point.starts_with("kafka."));
     for point in points {
-        let mut job = Job::hasty(Shape::PassThrough);
+        let mut job = Job::hasty(shared(), Shape::PassThrough);
         job.produce(2_000);
         let run_into = |job: &Job, crash: &str| {
             let mut program = job.start(&[], &[("EDDYLINE_CRASH", crash)]);

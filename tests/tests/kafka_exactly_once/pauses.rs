@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use eddyline_tests::checkpoints::{newest, wait_for_newer};
+use eddyline_tests::services::kafka::shared;
 use eddyline_tests::services::process::wait_for;
 
 use super::jobs::{Job, Shape};
@@ -17,7 +18,7 @@ const POINTS: [&str; 4] = ["kafka.transaction-begun", "kafka.flushed", "kafka.ma
 #[test]
 fn a_transaction_that_expires_in_a_pause_is_repeated() {
     for point in POINTS {
-        let mut job = Job::hasty(Shape::PassThrough);
+        let mut job = Job::hasty(shared(), Shape::PassThrough);
         job.produce(10_000);
         let mut program = job.start(&[], &[("EDDYLINE_CRASH", &format!("{point}:2:pause"))]);
         program.wait_until_paused();
@@ -36,7 +37,7 @@ fn a_transaction_that_expires_in_a_pause_is_repeated() {
 #[test]
 fn a_paused_process_that_was_taken_over_writes_nothing_more() {
     for point in POINTS {
-        let mut job = Job::hasty(Shape::PassThrough);
+        let mut job = Job::hasty(shared(), Shape::PassThrough);
         job.produce(10_000);
         let mut old = job.start(&[], &[("EDDYLINE_CRASH", &format!("{point}:2:pause"))]);
         old.wait_until_paused();
@@ -58,7 +59,7 @@ fn a_paused_process_that_was_taken_over_writes_nothing_more() {
 
 #[test]
 fn a_job_that_is_down_for_long_between_checkpoint_and_commit_loses_nothing() {
-    let mut job = Job::hasty(Shape::PassThrough);
+    let mut job = Job::hasty(shared(), Shape::PassThrough);
     job.produce(10_000);
     for hit in 1..=3 {
         let mut program = job.start(&[], &[("EDDYLINE_CRASH", &format!("commit.begin:{hit}:kill9"))]);

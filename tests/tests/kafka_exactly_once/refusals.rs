@@ -1,6 +1,7 @@
 //! What is refused before rows flow, and what stops a job for good.
 
 use super::*;
+use eddyline_tests::program::run_sql;
 
 #[test]
 fn a_timeout_above_the_brokers_is_refused_with_both_numbers() {
@@ -10,19 +11,46 @@ fn a_timeout_above_the_brokers_is_refused_with_both_numbers() {
     assert!(words.contains("transaction.max.timeout.ms"), "{words}");
 }
 
-#[test]
-fn a_denied_transactional_id_is_named() {
-    shared().deny_alice("TRANSACTIONAL_ID", "denied-ids");
-    let pipeline = Pipeline::new(shared())
+/// A pipeline of the user `alice`, whose names begin with `prefix`.
+fn of_alice(prefix: &str) -> Pipeline {
+    Pipeline::new(shared())
         .with("properties.bootstrap.servers", &shared().sasl_bootstrap())
         .with("properties.security.protocol", "SASL_PLAINTEXT")
         .with("properties.sasl.mechanism", "PLAIN")
         .with("properties.sasl.username", "alice")
         .with("properties.sasl.password", "alice-secret")
-        .with("sink.transactional-id-prefix", "denied-ids");
-    let words = refusal(pipeline.start());
+        .with("sink.transactional-id-prefix", prefix)
+}
+
+#[test]
+fn a_denied_transactional_id_is_named() {
+    shared().deny_alice("TRANSACTIONAL_ID", "denied-ids");
+    let words = refusal(of_alice("denied-ids").start());
     assert!(words.contains("ransactional") && words.contains("sink.transactional-id-prefix"), "{words}");
     assert!(!words.contains("alice-secret"), "{words}");
+}
+
+#[test]
+fn a_denied_marker_group_is_named() {
+    shared().deny_alice("GROUP", "denied-groups");
+    let words = refusal(of_alice("denied-groups").start());
+    assert!(words.contains("consumer groups") && words.contains("sink.transactional-id-prefix"), "{words}");
+}
+
+#[test]
+fn exactly_once_without_checkpoints_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = format!(
+        "SET 'execution.checkpointing.interval' = '0';
+         CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10');
+         CREATE TABLE result (id BIGINT) WITH ('connector' = 'kafka', 'topic' = '{}', 'format' = 'csv',
+           'properties.bootstrap.servers' = '{}', 'sink.delivery-guarantee' = 'exactly-once');
+         INSERT INTO result SELECT id FROM numbers;",
+        shared().fresh_topic("unchecked", 1),
+        shared().bootstrap()
+    );
+    let finished = run_sql(folder.path(), &sql, &[]);
+    assert!(!finished.success && finished.stderr.contains("checkpoint"), "{finished:?}");
 }
 
 #[test]

@@ -95,6 +95,8 @@ impl Committer for KafkaCommitter {
 
     fn apply(&mut self, epoch: Epoch, logs: &[Arc<EpochLog>]) -> Result<()> {
         self.check_fenced()?;
+        // What it has heard while nobody asked it anything is not to pile up.
+        self.reader.serve();
         let mut all = Vec::new();
         for log in logs {
             all.extend(frames(log.bytes())?);

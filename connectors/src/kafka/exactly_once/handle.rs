@@ -147,7 +147,10 @@ pub(super) fn read_marker(
     loop {
         let code = match reader.try_committed(&partition, Duration::from_secs(1))? {
             Ok(offsets) => return Ok(offsets.into_iter().flatten().next().map(Marker::decode)),
-            Err(code) => code,
+            // Nobody answers whom the group is denied to: the reason is told apart.
+            Err(code) => {
+                reader.trouble_code().filter(|c| *c == RDKafkaErrorCode::GroupAuthorizationFailed).unwrap_or(code)
+            }
         };
         interrupt.check()?;
         let retriable = is_transient(code);

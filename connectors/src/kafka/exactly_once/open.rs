@@ -8,7 +8,6 @@ use eddyline_engine::connector::{Committer, SinkContext};
 use eddyline_engine::error::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::types::RDKafkaType;
 use twox_hash::XxHash64;
 
 use super::committer::{KafkaCommitter, Progress};
@@ -91,7 +90,7 @@ fn reader(config: &ClientConfig, group: &str) -> Result<Client> {
         config.remove(key);
     }
     config.set("group.id", group).set("isolation.level", "read_committed").set("enable.auto.commit", "false");
-    Client::new(&config, RDKafkaType::RD_KAFKA_CONSUMER)
+    Client::of_group(&config)
 }
 
 /// Refuses a transaction timeout that the broker does not allow. A broker that does not tell is asked no further: it
