@@ -22,6 +22,7 @@ need java default-jdk-headless
 need mvn maven
 need mariadbd mariadb-server
 need python3 python3
+need tmux tmux
 command -v cargo >/dev/null || { echo "cargo is missing; see https://rustup.rs" >&2; exit 1; }
 
 say "format"

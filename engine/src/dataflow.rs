@@ -95,6 +95,8 @@ pub enum Exchange {
     Broadcast,
     /// Every row to instance 0.
     Single,
+    /// Batches to the instances in turn.
+    Rebalance,
 }
 
 /// One edge.
@@ -201,6 +203,7 @@ impl Dataflow {
             }
             Exchange::Broadcast => "broadcast".to_string(),
             Exchange::Single => "single".to_string(),
+            Exchange::Rebalance => "rebalance".to_string(),
         }
     }
 }

@@ -62,6 +62,12 @@ pub trait Operator: Send {
         None
     }
 
+    /// Sends on what the operator only holds back to send it together; called before every barrier, so that such rows
+    /// are no state.
+    fn flush(&mut self, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
     /// The watermark to pass on when `input` arrived: an operator that delays rows holds it back.
     fn output_watermark(&self, input: Watermark) -> Watermark {
         input

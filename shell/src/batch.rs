@@ -8,19 +8,16 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
 use eddyline_engine::runtime::{JobHandle, Restore, StopMode};
 use eddyline_sql::parse::parse_script;
 use eddyline_sql::{Outcome, Session};
 
 use crate::cli::{ExplainArguments, RunArguments};
 use crate::failure::Failure;
+use crate::follow::{POLL, follow};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::render::{OutputForm, ResultWriter, print_rows, writer};
-
-/// How often a waiting program looks at signals, events and the live table.
-const POLL: Duration = Duration::from_millis(100);
+use crate::render::{OutputForm, print_rows, writer};
 
 struct Script {
     file: String,
@@ -135,50 +132,9 @@ impl Runner<'_> {
                     writeln!(out, "{}", crate::render::schema_json(&schema))?;
                 }
                 let mut writer = writer(self.arguments.output, schema, live);
-                self.print_changes(&changes, &job, writer.as_mut(), &mut out)
+                follow(&changes, &job, writer.as_mut(), &mut out, &self.interrupt)
             }
         }
-    }
-
-    fn print_changes(
-        &self,
-        changes: &crossbeam_channel::Receiver<eddyline_engine::ChangelogBatch>,
-        job: &JobHandle,
-        writer: &mut dyn ResultWriter,
-        out: &mut dyn Write,
-    ) -> Result<(), Failure> {
-        let mut progress = Progress::quiet(std::slice::from_ref(job));
-        let mut stopping = false;
-        loop {
-            let received = match changes.try_recv() {
-                Ok(batch) => Ok(batch),
-                Err(_) => {
-                    writer.flush(out, false).or_else(ignore_closed)?;
-                    changes.recv_timeout(POLL)
-                }
-            };
-            match received {
-                Ok(batch) => {
-                    if let Err(error) = writer.write(&batch, out) {
-                        // Nobody reads any more (`| head`): the query has done its work.
-                        job.stop(StopMode::Cancel);
-                        return ignore_closed(error).map_err(Failure::from);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            progress.show_events();
-            if self.interrupt.asked() && !stopping {
-                stopping = true;
-                job.stop(StopMode::Cancel);
-            }
-        }
-        let summary = job.wait()?;
-        tracing::debug!(rows = summary.rows_read, "query ended");
-        writer.flush(out, true).or_else(ignore_closed)?;
-        progress.finish();
-        Ok(())
     }
 
     /// Waits until all of `jobs` have ended; a signal stops them with a last checkpoint. The first failure counts.
@@ -207,9 +163,4 @@ impl Runner<'_> {
         let jobs = self.jobs.clone();
         self.wait_for(&jobs)
     }
-}
-
-/// A reader that went away is no error of ours.
-fn ignore_closed(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }

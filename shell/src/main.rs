@@ -15,6 +15,7 @@ mod batch;
 mod checkpoints;
 mod cli;
 mod failure;
+mod follow;
 mod interrupt;
 mod options;
 mod progress;

@@ -33,8 +33,9 @@ impl<'a> Progress<'a> {
     pub fn show(&mut self) {
         self.show_events();
         if self.line && self.last.elapsed() >= REFRESH {
+            // Without wrapping, so that a narrow terminal shows one line, too.
             let text = self.figures();
-            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+            let _ = write!(io::stderr(), "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
             let _ = io::stderr().flush();
             self.shown = true;
         }

@@ -17,12 +17,13 @@ use eddyline_engine::dataflow::{
 };
 use eddyline_engine::operator::Operator;
 use eddyline_engine::operators::{
-    Deduplicate, Filter, GroupAggregate, GroupAggregateSpec, Join as JoinOperator, JoinSpec, JoinType, Keep,
+    Deduplicate, Filter, GroupAggregate, GroupAggregateSpec, Join as JoinOperator, JoinSpec, JoinType, Keep, MiniBatch,
     NotNullEnforcer, Project, TimeAttribute, Union, Unnest, WindowAggregate, WindowAggregateSpec,
 };
 use eddyline_engine::window::WindowSpec;
 
-use crate::error::Result;
+use crate::config::MiniBatchConfig;
+use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{
     Expression, GroupAggregate as GroupPlan, Join as JoinPlan, JoinKind, Scan, StreamPlan,
     WindowAggregate as WindowPlan, WindowTime, input_needs_before, is_append_only,
@@ -43,6 +44,8 @@ pub struct SinkTarget {
     pub primary_key: Vec<usize>,
     /// True when the sink needs the old rows of updates.
     pub needs_before: bool,
+    /// Number of writers (`sink.parallelism`); as many as there are producers when it is not given.
+    pub parallelism: Option<usize>,
 }
 
 impl SinkTarget {
@@ -55,6 +58,7 @@ impl SinkTarget {
             drop_nulls: false,
             primary_key: Vec::new(),
             needs_before: true,
+            parallelism: None,
         }
     }
 }
@@ -62,10 +66,20 @@ impl SinkTarget {
 /// Builds one dataflow from any number of plans.
 pub struct Builder {
     flow: Dataflow,
-    parallelism: usize,
-    zone: Tz,
+    settings: BuildSettings,
     scans: Vec<(Scan, Stream)>,
     uids: HashMap<String, usize>,
+}
+
+/// What a session says about how its jobs run.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildSettings {
+    /// Subtasks of each operator.
+    pub parallelism: usize,
+    /// The zone that windows over instants follow.
+    pub zone: Tz,
+    /// How rows are collected in front of group aggregates, if they are.
+    pub mini_batch: Option<MiniBatchConfig>,
 }
 
 /// The output of a node, and how its rows lie.
@@ -78,26 +92,20 @@ struct Stream {
 }
 
 impl Builder {
-    /// A builder for jobs of this parallelism, whose windows over instants follow `zone`.
-    pub fn new(parallelism: usize, zone: Tz) -> Self {
-        Builder { flow: Dataflow::default(), parallelism, zone, scans: Vec::new(), uids: HashMap::new() }
+    /// A builder of jobs that run as `settings` say.
+    pub fn new(settings: BuildSettings) -> Self {
+        Builder { flow: Dataflow::default(), settings, scans: Vec::new(), uids: HashMap::new() }
     }
 
     /// Adds `plan`, ending in `target`.
     pub fn add_sink(&mut self, plan: &StreamPlan, target: SinkTarget) -> Result<()> {
         let mut stream = self.build(plan, target.needs_before)?;
-        if !target.primary_key.is_empty()
-            && stream.parallelism > 1
-            && stream.spread_by.as_ref() != Some(&target.primary_key)
-        {
-            // A pass-through keeps rows of one key in order on their way to one sink instance.
-            let keys = target.primary_key.clone();
-            let exchange = Exchange::Hash(keys.clone());
+        if let Some((exchange, parallelism)) = sink_exchange(&stream, plan, &target)? {
+            // A pass-through, so that whatever comes before the sink runs with it.
             let relay: OperatorFactory = Arc::new(|_| Ok(Box::new(Union::new(None)) as Box<dyn Operator>));
-            let node =
-                self.operator(format!("exchange:{}", target.name), "Exchange".into(), plan, stream.parallelism, relay);
+            let node = self.operator(format!("exchange:{}", target.name), "Exchange".into(), plan, parallelism, relay);
             self.flow.connect(stream.node, node, 0, exchange);
-            stream = Stream { node, parallelism: stream.parallelism, spread_by: Some(keys) };
+            stream = Stream { node, parallelism, spread_by: None };
         }
         if !target.not_null.is_empty() {
             let (columns, drop) = (target.not_null.clone(), target.drop_nulls);
@@ -159,13 +167,13 @@ impl Builder {
         if keys.is_empty() {
             return (if input.parallelism == 1 { Exchange::Forward } else { Exchange::Single }, 1);
         }
-        if self.parallelism == 1 && input.parallelism == 1 {
+        if self.settings.parallelism == 1 && input.parallelism == 1 {
             return (Exchange::Forward, 1);
         }
         if input.spread_by.as_deref() == Some(keys) {
             return (Exchange::Forward, input.parallelism);
         }
-        (Exchange::Hash(keys.to_vec()), self.parallelism)
+        (Exchange::Hash(keys.to_vec()), self.settings.parallelism)
     }
 
     fn build(&mut self, plan: &StreamPlan, needs_before: bool) -> Result<Stream> {
@@ -241,7 +249,7 @@ impl Builder {
 
     /// The zone in which windows over `column` lie; None for a column without a zone.
     fn window_zone(&self, schema: &SchemaRef, column: usize) -> Option<Tz> {
-        matches!(schema.field(column).data_type(), DataType::Timestamp(_, Some(_))).then_some(self.zone)
+        matches!(schema.field(column).data_type(), DataType::Timestamp(_, Some(_))).then_some(self.settings.zone)
     }
 
     fn build_scan(&mut self, scan: &Scan) -> Result<Stream> {
@@ -250,7 +258,11 @@ impl Builder {
         if let Some((_, stream)) = self.scans.iter().find(|(known, _)| shared(known)) {
             return Ok(stream.clone());
         }
-        let parallelism = scan.source.max_parallelism.map_or(self.parallelism, |max| max.min(self.parallelism)).max(1);
+        let parallelism = scan
+            .source
+            .max_parallelism
+            .map_or(self.settings.parallelism, |max| max.min(self.settings.parallelism))
+            .max(1);
         let watermark = scan
             .watermark
             .as_ref()
@@ -313,10 +325,14 @@ impl Builder {
             self.window_group(spec, window_end, &aggregate.input)?
         } else {
             GroupAggregate::new(spec.clone())?;
-            Arc::new(move |_: Subtask| Ok(Box::new(GroupAggregate::new(spec.clone())?) as Box<dyn Operator>))
+            let pace = self.settings.mini_batch;
+            Arc::new(move |_: Subtask| paced(GroupAggregate::new(spec.clone())?, pace))
         };
-        let uid = plan.meaning();
-        let node = self.operator(uid, plan.describe(), plan, parallelism, factory);
+        let name = match self.settings.mini_batch.filter(|_| aggregate.window_end.is_none()) {
+            Some(pace) => format!("{} in mini-batches({} rows, {:?})", plan.describe(), pace.rows, pace.latency),
+            None => plan.describe(),
+        };
+        let node = self.operator(plan.meaning(), name, plan, parallelism, factory);
         self.flow.connect(input.node, node, 0, exchange);
         let spread_by = (!aggregate.keys.is_empty()).then(|| (0..aggregate.keys.len()).collect());
         Ok(Stream { node, parallelism, spread_by })
@@ -344,7 +360,7 @@ impl Builder {
         WindowAggregate::new(spec.clone())?;
         let zone = match aggregate.time {
             WindowTime::Event(column) => self.window_zone(&input_schema, column),
-            WindowTime::Processing => Some(self.zone),
+            WindowTime::Processing => Some(self.settings.zone),
         };
         let factory: OperatorFactory = Arc::new(move |_: Subtask| {
             let window = WindowAggregate::new(spec.clone())?;
@@ -363,7 +379,7 @@ impl Builder {
         let inputs = [self.build(&join.left, true)?, self.build(&join.right, true)?];
         let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = join.on.iter().copied().unzip();
         let keys = [left_keys, right_keys];
-        let parallelism = if keys[0].is_empty() { 1 } else { self.parallelism };
+        let parallelism = if keys[0].is_empty() { 1 } else { self.settings.parallelism };
         let spec = JoinSpec {
             inputs: [join.left.schema(), join.right.schema()],
             keys: keys.clone(),
@@ -413,6 +429,39 @@ impl Builder {
         }
         Ok(Stream { node, parallelism, spread_by: None })
     }
+}
+
+/// How rows get to a sink, and to how many instances of it; None when they are there already.
+fn sink_exchange(input: &Stream, plan: &StreamPlan, target: &SinkTarget) -> Result<Option<(Exchange, usize)>> {
+    let parallelism = target.parallelism.unwrap_or(input.parallelism);
+    let spread = parallelism == 1 || input.spread_by.as_ref() == Some(&target.primary_key);
+    let keyed = !target.primary_key.is_empty();
+    if parallelism == input.parallelism && (spread || !keyed) {
+        return Ok(None);
+    }
+    let exchange = match parallelism {
+        1 => Exchange::Single,
+        // Rows of one key must stay in order on their way to one instance.
+        _ if keyed => Exchange::Hash(target.primary_key.clone()),
+        _ if is_append_only(plan) => Exchange::Rebalance,
+        _ => {
+            let message = format!(
+                "The sink for table '{}' has a configured sink parallelism of {parallelism}, while the input parallelism is \
+                 {}. Since the query changes rows, a primary key is required but no primary key is found",
+                target.name, input.parallelism
+            );
+            return Err(SqlError::new(SqlState::InvalidQuery, message)
+                .with_hint("declare a PRIMARY KEY … NOT ENFORCED, or remove 'sink.parallelism'"));
+        }
+    };
+    Ok(Some((exchange, parallelism)))
+}
+
+/// `aggregate`, behind mini-batches if they are wanted.
+fn paced(aggregate: GroupAggregate, pace: Option<MiniBatchConfig>) -> eddyline_engine::Result<Box<dyn Operator>> {
+    let Some(pace) = pace else { return Ok(Box::new(aggregate)) };
+    let latency = i64::try_from(pace.latency.as_micros()).unwrap_or(i64::MAX);
+    Ok(Box::new(MiniBatch::new(Box::new(aggregate), pace.rows, latency)))
 }
 
 fn key_expressions(schema: &SchemaRef, keys: &[usize]) -> Vec<Expression> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use eddyline_engine::checkpoint::{CheckpointConfig, RestartStrategy, checkpoint_options, restart_options};
 use eddyline_engine::connector::{OptionSpec, OptionValue, Options, nearest};
@@ -57,6 +58,9 @@ const OLD_RECOVERY_PATH: &str = "execution.savepoint.path";
 /// Keys that the engine declares and checks, also under their older names.
 const ENGINE_PREFIXES: &[&str] = &["execution.checkpointing.", "state.", "restart-strategy"];
 
+/// What names the state backend.
+const STATE_BACKEND: &[&str] = &["state.backend", "state.backend.type"];
+
 const NO_EFFECT: &str = "Accepted for compatibility with Flink; has no effect yet.";
 
 /// All known keys.
@@ -91,9 +95,19 @@ fn session_specs() -> Vec<OptionSpec> {
             "30s",
             "A split without rows for so long no longer holds back the watermark; 0 means never (Flink's default).",
         ),
-        default(MINI_BATCH, Boolean, "false", "Collect updates before they are sent on."),
-        default(MINI_BATCH_LATENCY, Duration, "0ms", "How long updates are collected."),
-        default(MINI_BATCH_SIZE, Integer, "-1", "How many rows are collected at most."),
+        default(
+            MINI_BATCH,
+            Boolean,
+            "false",
+            "Collect rows in front of group aggregates, which then send net changes once per mini-batch.",
+        ),
+        default(
+            MINI_BATCH_LATENCY,
+            Duration,
+            "0ms",
+            "Longest wait of a row in a mini-batch; needed with mini-batches.",
+        ),
+        default(MINI_BATCH_SIZE, Integer, "-1", "Most rows of a mini-batch; needed with mini-batches."),
         default(NOT_NULL_ENFORCER, OneOf(&["ERROR", "DROP"]), "ERROR", "What to do with NULL for a NOT NULL column."),
         default(STATE_TTL, Duration, "0ms", "How long unused state of a key is kept; 0 means for ever."),
         default(DML_SYNC, Boolean, "false", "INSERT waits until its job ends."),
@@ -186,6 +200,9 @@ impl Config {
                 None => warning = Some(unknown(key, &specs)),
             }
         }
+        if STATE_BACKEND.contains(&key) {
+            warning = state_backend(key, value)?;
+        }
         self.values = values;
         Ok(warning)
     }
@@ -235,11 +252,54 @@ impl Config {
         usize::try_from(parallelism).map_err(|_| bad(PARALLELISM, &parallelism.to_string(), "at least 1"))
     }
 
+    /// How rows are collected in front of group aggregates; None when they are not.
+    pub fn mini_batch(&self) -> Result<Option<MiniBatchConfig>> {
+        let options = self.options()?;
+        if !options.boolean(MINI_BATCH)? {
+            return Ok(None);
+        }
+        let need = |key: &str, value: String| {
+            bad(key, &value, "more than 0").with_hint(format!("'{MINI_BATCH}' = 'true' needs it to be set"))
+        };
+        let size = options.integer(MINI_BATCH_SIZE)?.unwrap_or(-1);
+        let rows = usize::try_from(size).ok().filter(|rows| *rows > 0);
+        let rows = rows.ok_or_else(|| need(MINI_BATCH_SIZE, size.to_string()))?;
+        let latency = options.duration(MINI_BATCH_LATENCY)?.unwrap_or_default();
+        if latency.is_zero() {
+            return Err(need(MINI_BATCH_LATENCY, "0 ms".to_string()));
+        }
+        Ok(Some(MiniBatchConfig { rows, latency }))
+    }
+
     /// The session's time zone as a name that chrono-tz or Arrow understands (`Europe/Oslo`, `+03:00`); None when it
     /// is not set, which means the machine's.
     pub fn time_zone(&self) -> Option<String> {
         self.values.get(LOCAL_TIME_ZONE).and_then(|zone| time_zone(zone))
     }
+}
+
+/// Mini-batches of group aggregates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MiniBatchConfig {
+    /// Rows that are enough.
+    pub rows: usize,
+    /// Longest wait of a row.
+    pub latency: Duration,
+}
+
+/// Checks the name of a state backend; a text when it is not what happens here.
+fn state_backend(key: &str, value: &str) -> Result<Option<String>> {
+    const IN_MEMORY: &[&str] = &["hashmap", "jobmanager", "filesystem"];
+    const ON_DISK: &[&str] = &["rocksdb", "forst"];
+    let name = value.trim().to_lowercase();
+    if IN_MEMORY.contains(&name.as_str()) {
+        return Ok(None);
+    }
+    if !ON_DISK.contains(&name.as_str()) {
+        let known = IN_MEMORY.iter().chain(ON_DISK).copied().collect::<Vec<_>>().join(", ");
+        return Err(bad(key, value, &format!("one of {known}")));
+    }
+    Ok(Some(format!("'{key}' = '{value}' has no effect: state is kept in memory and checkpointed as Parquet files")))
 }
 
 /// The declaration of a key; an exact one wins over one for a whole prefix.
@@ -340,93 +400,4 @@ fn location(sql: &str, offset: usize) -> Location {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-    use super::*;
-
-    #[test]
-    fn values_are_checked_when_they_are_set() {
-        let mut config = Config::default();
-        for (key, value) in [
-            ("pipeline.name", "wordcount"),
-            ("parallelism.default", "4"),
-            ("execution.runtime-mode", "streaming"),
-            ("execution.checkpointing.interval", "1s"),
-            ("state.checkpoints.dir", "file:///tmp/x"),
-            ("restart-strategy.type", "fixed-delay"),
-            ("table.local-time-zone", "America/Los_Angeles"),
-            ("table.local-time-zone", "GMT+3"),
-            ("pipeline.auto-watermark-interval", "0 ms"),
-            ("table.exec.mini-batch.enabled", "true"),
-            ("sql-client.execution.result-mode", "tableau"),
-            ("eddyline.anything", "x"),
-            ("table.exec.sink.not-null-enforcer", "drop"),
-        ] {
-            assert_eq!(config.set(key, value).unwrap(), None, "{key}");
-        }
-        assert_eq!((config.parallelism().unwrap(), config.time_zone().as_deref()), (4, Some("+03:00")));
-        assert_eq!(config.checkpoint().unwrap().interval, Some(std::time::Duration::from_secs(1)));
-        for (key, value) in [
-            ("parallelism.default", "0"),
-            ("parallelism.default", "many"),
-            ("execution.runtime-mode", "batch"),
-            ("execution.checkpointing.interval", "soon"),
-            ("execution.checkpointing.num-retained", "0"),
-            ("execution.checkpointing.mode", "TWICE"),
-            ("table.local-time-zone", "America/Los_Angles"),
-            ("table.exec.state.ttl", "1 fortnight"),
-            ("restart-strategy.type", "maybe"),
-        ] {
-            let before = config.clone();
-            let error = config.set(key, value).unwrap_err();
-            assert!(error.message.contains(key), "{key}: {error}");
-            assert_eq!(config, before, "a refused value changes nothing");
-        }
-        assert!(
-            config
-                .set("table.local-time-zone", "America/Los_Angles")
-                .unwrap_err()
-                .hint
-                .unwrap()
-                .contains("Los_Angeles")
-        );
-    }
-
-    #[test]
-    fn unknown_keys_warn_with_the_nearest_known_one() {
-        let mut config = Config::default();
-        let warning = config.set("pipline.name", "x").unwrap().unwrap();
-        assert!(warning.contains("did you mean 'pipeline.name'?"), "{warning}");
-        assert!(config.set("taskmanager.memory.process.size", "1g").unwrap().unwrap().contains("no effect"));
-        assert_eq!(config.values().len(), 2);
-    }
-
-    #[test]
-    fn defaults_come_back_after_reset() {
-        let mut config = Config::default();
-        assert_eq!(config.text(AUTO_WATERMARK_INTERVAL).as_deref(), Some("200ms"));
-        config.set(AUTO_WATERMARK_INTERVAL, "0").unwrap();
-        assert_eq!(
-            config.options().unwrap().duration(AUTO_WATERMARK_INTERVAL).unwrap(),
-            Some(std::time::Duration::ZERO)
-        );
-        config.reset(AUTO_WATERMARK_INTERVAL);
-        assert_eq!(config.text(AUTO_WATERMARK_INTERVAL).as_deref(), Some("200ms"));
-        config.set(PARALLELISM, "2").unwrap();
-        config.reset_all();
-        assert_eq!(config.parallelism().unwrap(), 1);
-    }
-
-    #[test]
-    fn variables_are_put_in_and_missing_ones_are_placed() {
-        let variables =
-            BTreeMap::from([("topic".to_string(), "lines".to_string()), ("n".to_string(), "${topic}".to_string())]);
-        assert_eq!(substitute("a ${topic} $${topic} ${ n }$", &variables).unwrap(), "a lines ${topic} ${topic}$");
-        let error = substitute("SELECT 1;\n  '${topik}'", &variables).unwrap_err();
-        assert_eq!(error.position, Some(Location { line: 2, column: 4 }));
-        assert_eq!(error.hint.as_deref(), Some("did you mean 'topic'?"));
-        assert!(substitute("${broker}", &variables).unwrap_err().hint.unwrap().contains("-D broker="));
-        assert!(substitute("${topic", &variables).is_err());
-    }
-}
+mod tests;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use chrono_tz::Tz;
 use datafusion_expr::LogicalPlan;
 use eddyline_engine::dataflow::Dataflow;
 
-use crate::build::{Builder, SinkTarget};
+use crate::build::{BuildSettings, Builder, SinkTarget};
 use crate::error::Result;
 use crate::plan::{self, Query};
 
@@ -28,10 +27,10 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Builds the job of these queries. They read every table once.
-    pub fn build(queries: Vec<(SinkTarget, Query)>, parallelism: usize, zone: Tz) -> Result<Self> {
+    pub fn build(queries: Vec<(SinkTarget, Query)>, settings: BuildSettings) -> Result<Self> {
         let (targets, mut queries): (Vec<SinkTarget>, Vec<Query>) = queries.into_iter().unzip();
         plan::share_scans(queries.iter_mut().map(|query| &mut query.stream))?;
-        let mut builder = Builder::new(parallelism, zone);
+        let mut builder = Builder::new(settings);
         let mut filled = Vec::with_capacity(queries.len());
         for (target, mut query) in targets.into_iter().zip(queries) {
             query.stream = plan::merge_projections(query.stream)?;

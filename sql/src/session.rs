@@ -14,7 +14,7 @@ use eddyline_engine::connector::{Options, Registry, SinkChanges, TableSink};
 use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
 use eddyline_engine::time::{Clock, SystemClock};
 
-use crate::build::SinkTarget;
+use crate::build::{BuildSettings, SinkTarget};
 use crate::catalog::{Catalog, redact};
 use crate::config::{self, Config};
 use crate::error::{Result, SqlError, SqlState};
@@ -239,7 +239,12 @@ impl Session {
     }
 
     fn pipeline(&self, queries: Vec<(SinkTarget, Query)>) -> Result<Pipeline> {
-        Pipeline::build(queries, self.settings.parallelism()?, self.time_zone())
+        let settings = BuildSettings {
+            parallelism: self.settings.parallelism()?,
+            zone: self.time_zone(),
+            mini_batch: self.settings.mini_batch()?,
+        };
+        Pipeline::build(queries, settings)
     }
 
     fn run_inserts(&mut self, inserts: &[Insert]) -> Result<Outcome> {
@@ -300,7 +305,9 @@ impl Session {
         }
         let not_null = not_null(&query.stream);
         let drop_nulls = self.settings.text(config::NOT_NULL_ENFORCER).is_some_and(|v| v.eq_ignore_ascii_case("DROP"));
-        let target = SinkTarget { name: name.to_string(), sink, not_null, drop_nulls, primary_key, needs_before };
+        let name = name.to_string();
+        let parallelism = plan::sink_parallelism(&description)?;
+        let target = SinkTarget { name, sink, not_null, drop_nulls, primary_key, needs_before, parallelism };
         Ok((target, query))
     }
 

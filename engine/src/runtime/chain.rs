@@ -127,9 +127,10 @@ impl Chain {
         self.nodes.iter().flat_map(|n| &n.writers).try_for_each(|writer| writer.control(message))
     }
 
-    /// The barrier has come: freezes the states of all operators, passes the barrier on, and only then lets the sinks
+    /// The barrier has come: flushes, freezes the states of all operators, passes the barrier on, and only then lets the sinks
     /// do their part, which may take longer.
     pub(super) fn freeze(&mut self, barrier: Barrier, subtask: usize) -> TaskResult<Vec<FrozenNode>> {
+        self.flush()?;
         let mut frozen = Vec::new();
         for node in &mut self.nodes {
             if let Body::Operator(operator) = &mut node.body {
@@ -152,6 +153,19 @@ impl Chain {
         }
         self.asked_for_checkpoint = false;
         Ok(frozen)
+    }
+
+    /// Lets every operator send what it holds back: it belongs to the epoch that ends now.
+    fn flush(&mut self) -> TaskResult {
+        self.now = self.clock.now();
+        for index in 0..self.nodes.len() {
+            if let Body::Operator(operator) = &mut self.nodes[index].body {
+                let mut out = Output::at(self.now);
+                operator.flush(&mut out)?;
+                self.emit(index, out)?;
+            }
+        }
+        Ok(())
     }
 
     /// True, once per epoch, when the log of a sink has grown so long that a checkpoint should not wait for its time.

@@ -3,6 +3,8 @@
 //! Channels are bounded; sending waits while one is full, which is backpressure. A consumer that is gone ends the
 //! producer quietly, so that the failure of one task runs through the whole attempt.
 
+use std::cell::Cell;
+
 use crossbeam_channel::Sender;
 
 use super::message::Message;
@@ -16,12 +18,14 @@ pub(super) struct Writer {
     exchange: Exchange,
     /// By consuming subtask; with a forward exchange only the one of the same number.
     channels: Vec<Sender<Message>>,
+    /// Whose turn it is with a rebalancing exchange.
+    turn: Cell<usize>,
 }
 
 impl Writer {
     /// A writer into `channels`, one per consuming subtask.
     pub(super) fn new(exchange: Exchange, channels: Vec<Sender<Message>>) -> Self {
-        Writer { exchange, channels }
+        Writer { exchange, channels, turn: Cell::new(0) }
     }
 
     /// Sends rows to whom they belong.
@@ -38,11 +42,18 @@ impl Writer {
                 }
                 Ok(())
             }
+            Exchange::Rebalance if self.channels.len() > 1 => {
+                let turn = self.turn.get();
+                self.turn.set((turn + 1) % self.channels.len());
+                send(&self.channels[turn], Message::Batch(batch))
+            }
             Exchange::Broadcast => self.control(&Message::Batch(batch)),
-            Exchange::Forward | Exchange::Single | Exchange::Hash(_) => match self.channels.first() {
-                Some(channel) => send(channel, Message::Batch(batch)),
-                None => Ok(()),
-            },
+            Exchange::Forward | Exchange::Single | Exchange::Rebalance | Exchange::Hash(_) => {
+                match self.channels.first() {
+                    Some(channel) => send(channel, Message::Batch(batch)),
+                    None => Ok(()),
+                }
+            }
         }
     }
 
@@ -111,6 +122,13 @@ mod tests {
         let (writer, channels) = link(Exchange::Single, 2);
         writer.rows(numbers([1, 2])).unwrap();
         assert_eq!(channels.iter().map(received).collect::<Vec<_>>(), [vec![1, 2], vec![]]);
+    }
+
+    #[test]
+    fn rebalance_gives_every_consumer_its_turn() {
+        let (writer, channels) = link(Exchange::Rebalance, 2);
+        (0..4).for_each(|n| writer.rows(numbers([n])).unwrap());
+        assert_eq!(channels.iter().map(received).collect::<Vec<_>>(), [[0, 2], [1, 3]]);
     }
 
     #[test]

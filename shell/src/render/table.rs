@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -14,6 +15,8 @@ use super::text::value_text;
 const MAX_ROWS: usize = 1_000_000;
 /// Rows drawn of a live table.
 const LIVE_ROWS: usize = 20;
+/// How often a live table is drawn anew.
+const REDRAW: Duration = Duration::from_millis(200);
 /// Width at which a value is cut, as `table.display.max-column-width` has it.
 const MAX_WIDTH: usize = 30;
 
@@ -29,13 +32,16 @@ pub struct TableWriter {
     count: usize,
     /// Lines of the last drawing, to go back over.
     drawn: usize,
+    /// When that was.
+    last: Option<Instant>,
     dirty: bool,
 }
 
 impl TableWriter {
     /// An empty table.
     pub fn new(schema: SchemaRef, live: bool) -> Self {
-        TableWriter { schema, live, rows: Vec::new(), places: HashMap::new(), count: 0, drawn: 0, dirty: true }
+        let (rows, places) = (Vec::new(), HashMap::new());
+        TableWriter { schema, live, rows, places, count: 0, drawn: 0, last: None, dirty: true }
     }
 
     fn add(&mut self, row: Vec<String>) {
@@ -83,9 +89,11 @@ impl ResultWriter for TableWriter {
     }
 
     fn flush(&mut self, out: &mut dyn Write, ended: bool) -> io::Result<()> {
-        if !ended && (!self.live || !self.dirty) {
+        let waits = self.last.is_some_and(|last| last.elapsed() < REDRAW);
+        if !ended && (!self.live || !self.dirty || waits) {
             return Ok(());
         }
+        self.last = Some(Instant::now());
         let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
         let current: Vec<&Vec<String>> = self.rows.iter().flatten().collect();
         let shown = if ended { &current[..] } else { &current[current.len().saturating_sub(LIVE_ROWS)..] };
@@ -97,7 +105,11 @@ impl ResultWriter for TableWriter {
         };
         text.push_str(&total);
         if self.drawn > 0 {
-            write!(out, "\x1b[{}A\x1b[J", self.drawn)?;
+            write!(out, "\x1b[{}A", self.drawn)?;
+        }
+        if self.live {
+            // Also over what a key has left on the line, such as ^C.
+            write!(out, "\r\x1b[J")?;
         }
         out.write_all(text.as_bytes())?;
         self.drawn = if self.live && !ended { text.lines().count() } else { 0 };

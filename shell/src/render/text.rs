@@ -9,6 +9,7 @@ use arrow::datatypes::{
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_engine::ChangelogBatch;
+use eddyline_engine::time::civil_from_days;
 
 use super::ResultWriter;
 
@@ -55,22 +56,10 @@ pub fn value_text(array: &dyn Array, row: usize) -> String {
     }
 }
 
-/// Days since the epoch as `2020-10-10` (proleptic Gregorian; the algorithm is Howard Hinnant's civil_from_days).
+/// Days since the epoch as `2020-10-10`.
 fn date_text(days: i32) -> String {
-    let (year, month, day) = civil(i64::from(days));
+    let (year, month, day) = civil_from_days(i64::from(days));
     format!("{year:04}-{month:02}-{day:02}")
-}
-
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// Nanoseconds of the day as `08:15:00`, with `digits` of the fraction.
@@ -96,7 +85,7 @@ fn timestamp_text(array: &dyn Array, row: usize, unit: TimeUnit, zoned: bool) ->
     };
     let seconds = value.div_euclid(per_second);
     let nanos = value.rem_euclid(per_second) * (1_000_000_000 / per_second);
-    let (year, month, day) = civil(seconds.div_euclid(86_400));
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let clock = clock_text(seconds.rem_euclid(86_400) * 1_000_000_000 + nanos, digits);
     format!("{year:04}-{month:02}-{day:02} {clock}{}", if zoned { "Z" } else { "" })
 }

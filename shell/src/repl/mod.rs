@@ -3,11 +3,9 @@
 //! Ctrl-C cancels the running query or the line being typed, Ctrl-D and `quit` leave. Background jobs are stopped with a
 //! last checkpoint when the shell is left, so that the next session resumes them.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
 use eddyline_engine::runtime::{JobHandle, StopMode};
 use eddyline_sql::parse::parse_script;
 use eddyline_sql::{Outcome, Session};
@@ -18,14 +16,14 @@ use rustyline::{Completer, Editor, Helper, Highlighter, Hinter};
 
 use crate::batch::{new_session, parse_definitions};
 use crate::failure::Failure;
+use crate::follow::follow;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
 use crate::render::{OutputForm, print_rows, writer};
 
 const HELP: &str = "\
 Statements end with a semicolon: CREATE TABLE, CREATE VIEW, DROP, SHOW TABLES, DESCRIBE t, SET 'key' = 'value', RESET,
 INSERT INTO t SELECT …, EXECUTE STATEMENT SET BEGIN … END, SELECT …, EXPLAIN SELECT …, SHOW JOBS.
-help shows this, quit leaves. Ctrl-C cancels a running query.";
+help or \\? shows this, quit or \\q leaves. Ctrl-C cancels a running query or the line being typed.";
 
 /// Statements may span lines: a line is complete when it ends with a semicolon, or is a command of the shell.
 #[derive(Completer, Helper, Highlighter, Hinter)]
@@ -47,8 +45,8 @@ enum Command {
 
 fn command(text: &str) -> Option<Command> {
     match text.trim_end_matches(';').trim().to_lowercase().as_str() {
-        "help" | "?" => Some(Command::Help),
-        "quit" | "exit" => Some(Command::Quit),
+        "help" | "?" | "\\?" | "\\h" => Some(Command::Help),
+        "quit" | "exit" | "\\q" => Some(Command::Quit),
         _ => None,
     }
 }
@@ -128,6 +126,7 @@ fn execute(session: &mut Session, text: &str, interrupt: &Interrupt) {
         Err(error) => return tell!("{}", error.render(text)),
     };
     for statement in &statements {
+        interrupt.reset();
         let outcome = session.execute(statement);
         session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
         match outcome {
@@ -147,27 +146,9 @@ fn show(outcome: Outcome, interrupt: &Interrupt) -> Result<(), Failure> {
         Outcome::Rows { schema, rows } => print_rows(&[rows], &schema, &mut io::stdout().lock())?,
         Outcome::Started { job, .. } => println!("job '{}' is running; SHOW JOBS lists jobs", job.name()),
         Outcome::Changes { schema, changes, job } => {
-            interrupt.reset();
-            let live = io::stdout().is_terminal();
-            let mut out = io::stdout().lock();
-            let mut writer = writer(OutputForm::Table, schema, live);
-            let mut progress = Progress::quiet(std::slice::from_ref(&job));
-            loop {
-                match changes.recv_timeout(Duration::from_millis(200)) {
-                    Ok(batch) => writer.write(&batch, &mut out)?,
-                    Err(RecvTimeoutError::Timeout) => writer.flush(&mut out, false)?,
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
-                progress.show_events();
-                if interrupt.asked() {
-                    job.stop(StopMode::Cancel);
-                }
-            }
-            let ended = job.wait();
-            writer.flush(&mut out, true)?;
-            out.flush()?;
-            interrupt.reset();
-            ended?;
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            let mut writer = writer(OutputForm::Table, schema, io::stdout().is_terminal());
+            follow(&changes, &job, writer.as_mut(), &mut out, interrupt)?;
         }
     }
     Ok(())

@@ -95,7 +95,7 @@ impl Builder {
         input: &StreamPlan,
     ) -> Result<OperatorFactory> {
         WindowGroup::new(spec.clone(), window_end)?;
-        let zone = windows_are_zoned(input).then_some(self.zone);
+        let zone = windows_are_zoned(input).then_some(self.settings.zone);
         Ok(Arc::new(move |_: Subtask| {
             let group = WindowGroup::new(spec.clone(), window_end)?;
             Ok(match zone {

@@ -38,7 +38,7 @@ pub use context::Tables;
 pub use explain::{logical_text, tree};
 pub use merge::merge_projections;
 pub use shared_scan::share_scans;
-pub use source::{connector, open_sink};
+pub use source::{connector, open_sink, sink_parallelism};
 pub use stream_plan::{
     Expression, GroupAggregate, Join, JoinKind, Scan, StreamPlan, Watermark, WindowAggregate, WindowTime,
 };

@@ -132,3 +132,19 @@ pub fn connector<'a>(registry: &'a Registry, table: &TableDescription) -> Result
 pub fn open_sink(registry: &Registry, table: &TableDescription) -> Result<TableSink> {
     Ok(connector(registry, table)?.sink(table)?)
 }
+
+/// The number of writers that a table asks for, whatever its connector.
+pub fn sink_parallelism(table: &TableDescription) -> Result<Option<usize>> {
+    const KEY: &str = "sink.parallelism";
+    let Some(text) = table.options.get(KEY) else { return Ok(None) };
+    match text.trim().parse() {
+        Ok(parallelism @ 1..=128) => Ok(Some(parallelism)),
+        _ => Err(SqlError::new(
+            SqlState::InvalidParameter,
+            format!(
+                "Invalid value '{text}' for option '{KEY}' of table '{}': expected a number from 1 to 128",
+                table.name
+            ),
+        )),
+    }
+}

@@ -4,6 +4,7 @@
 
 mod group_aggregate;
 mod joins;
+mod mini_batch;
 mod rows;
 mod values;
 mod windows;

@@ -60,6 +60,34 @@ fn per_row_mode_gives_every_operator_single_rows() {
 }
 
 #[test]
+fn a_barrier_makes_operators_send_what_they_hold_back() {
+    #[derive(Default)]
+    struct Hoard(Vec<ChangelogBatch>);
+    impl Operator for Hoard {
+        fn on_batch(&mut self, _port: usize, batch: ChangelogBatch, _out: &mut Output) -> Result<()> {
+            self.0.push(batch);
+            Ok(())
+        }
+
+        fn flush(&mut self, out: &mut Output) -> Result<()> {
+            std::mem::take(&mut self.0).into_iter().for_each(|batch| out.emit(batch));
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut flow, target) = (Dataflow::default(), RecordingTarget::new());
+    let read = source(&mut flow, "source", VectorSource::new(vec![rows(100, 10)]).unbounded(), false, 1);
+    let first = operator(&mut flow, read, "first", Exchange::Forward, 1, Hoard::default);
+    let second = operator(&mut flow, first, "second", Exchange::Hash(vec![0]), 2, Hoard::default);
+    sink(&mut flow, second, target.sink());
+    let job = Job::start(flow, config(Some(dir.path()))).unwrap();
+    assert!(target.wait_for_rows(100, PATIENCE), "one barrier brings rows through both operators");
+    job.stop(StopMode::Checkpoint);
+    wait(&job).unwrap();
+    assert_eq!(target.row_count(), 100);
+}
+
+#[test]
 fn two_inputs_are_aligned_and_both_counted() {
     let dir = tempfile::tempdir().unwrap();
     let (valve, target) = (Valve::at(500), RecordingTarget::new());
