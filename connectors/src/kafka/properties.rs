@@ -94,6 +94,8 @@ pub(super) fn producer(options: &Options, sink: &SinkOptions) -> Result<ClientCo
         .set("linger.ms", "5")
         .set("queue.buffering.max.kbytes", "65536")
         .set("message.timeout.ms", "120000")
+        // A broker that is back is found within a second, not ten.
+        .set("reconnect.backoff.max.ms", "1000")
         .set("partitioner", "murmur2_random");
     if sink.embedded.is_some() {
         // The embedded broker keeps 5 MB per partition as they were sent: compressed messages make it last longer.
