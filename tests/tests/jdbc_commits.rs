@@ -1,5 +1,6 @@
 //! Exactly-once and refused rows of the `jdbc` sink against a real MariaDB.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -312,4 +313,68 @@ fn read_only_server_is_waited_for() {
     server.execute("SET GLOBAL read_only = 0");
     writer.join().expect("no panic").expect("written in the end");
     assert_eq!(target.counts().len(), 1);
+}
+
+/// Local ports of this machine's connections to `port`.
+fn connected_from(port: u16) -> HashSet<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    let to_port = |line: &&str| line.split_whitespace().nth(2).is_some_and(|to| to.ends_with(&format!(":{port:04X}")));
+    table.lines().filter(to_port).filter_map(|l| l.split_whitespace().nth(1).map(str::to_string)).collect()
+}
+
+/// A server that stands still takes what is sent and does not answer; when it goes on, it does what it was told.
+#[test]
+fn unanswered_transaction_is_done_again_on_a_new_connection_and_once() {
+    let server = MariaDb::start();
+    let target = Target::new(&server, "(word TEXT, cnt BIGINT)", wc_fields(), &[]);
+    let factory = JdbcConnector.sink(&target.description).expect("the options are right").factory;
+    let mut committer = factory.committer(&context()).expect("the table fits").expect("a committer");
+    committer.fence(1).expect("fenced");
+    committer.apply(Epoch(1), &[]).expect("a marker");
+    let mut sink = factory.open(&context()).expect("a sink");
+    sink.write(&changes(&[(RowKind::Insert, "a", 1), (RowKind::Insert, "b", 2)])).expect("rows are taken");
+    let log = Arc::new(sink.prepare(Epoch(2)).expect("a log"));
+    let before = connected_from(server.port());
+    server.signal("STOP");
+    let applying = std::thread::spawn(move || committer.apply(Epoch(2), &[log]));
+    wait_for("another connection after the first gave no answer", Duration::from_secs(60), || {
+        connected_from(server.port()).iter().any(|from| !before.contains(from)).then_some(())
+    });
+    server.signal("CONT");
+    applying.join().expect("no panic").expect("applied in the end");
+    assert_eq!(target.counts(), HashMap::from([("a".into(), 1), ("b".into(), 2)]));
+    assert_eq!(target.rows("SELECT COUNT(*) FROM $t")[0].get::<i64, _>(0), 2);
+}
+
+#[test]
+fn pace_of_exactly_once_is_shown() {
+    let words: Vec<String> = (0..200_000).map(|n| format!("word-{n}")).collect();
+    let mut paces = Vec::new();
+    for exactly_once in ["false", "true"] {
+        let target = Target::new(mariadb::shared(), "(word VARCHAR(40), cnt BIGINT)", wc_fields(), &[]);
+        let target = target.with("eddyline.sink.exactly-once", exactly_once);
+        let factory = JdbcConnector.sink(&target.description).expect("the options are right").factory;
+        let context = SinkContext { pipeline: target.name.clone(), ..context() };
+        let mut committer = factory.committer(&context).expect("the table fits");
+        if let Some(committer) = &mut committer {
+            committer.fence(1).expect("fenced");
+        }
+        let mut sink = factory.open(&context).expect("the table fits");
+        let started = std::time::Instant::now();
+        // Four epochs.
+        for (epoch, words) in (1..).zip(words.chunks(50_000)) {
+            for words in words.chunks(8_192) {
+                let rows: Vec<(RowKind, &str, i64)> = words.iter().map(|w| (RowKind::Insert, w.as_str(), 1)).collect();
+                sink.write(&changes(&rows)).expect("rows are taken");
+            }
+            let log = Arc::new(sink.prepare(Epoch(epoch)).expect("a log"));
+            if let Some(committer) = &mut committer {
+                committer.apply(Epoch(epoch), &[log]).expect("applied");
+            }
+        }
+        paces.push(words.len() as f64 / started.elapsed().as_secs_f64());
+        assert_eq!(target.rows("SELECT COUNT(DISTINCT word) FROM $t")[0].get::<i64, _>(0), 200_000);
+    }
+    let share = 100.0 * paces[1] / paces[0];
+    println!("jdbc appends: {:.0} rows/s at least once, {:.0} exactly once ({share:.0} %)", paces[0], paces[1]);
 }

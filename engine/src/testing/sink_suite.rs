@@ -4,6 +4,7 @@
 //! on a target of its own. Rows are whole numbers, so that order, loss and repetition show at a glance.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::changelog::ChangelogBatch;
 use crate::connector::{Committer, EpochLog, Guard, Sink, SinkContext, SinkFactory};
@@ -33,6 +34,11 @@ pub trait TestTarget {
     fn fences(&self) -> bool {
         true
     }
+
+    /// True when shutting an older process out takes the guard too: the target alone lets the latest writer in.
+    fn needs_guard(&self) -> bool {
+        false
+    }
 }
 
 /// Checks all facts, each on a new target. Panics with the name of the fact that does not hold.
@@ -58,22 +64,30 @@ pub fn check_sink<T: TestTarget>(new: impl Fn() -> T) {
 struct Process {
     sinks: Vec<Box<dyn Sink>>,
     committer: Box<dyn Committer>,
+    /// False when another process has taken over, for targets that need the guard.
+    owns: Arc<AtomicBool>,
 }
 
 impl Process {
     fn start<T: TestTarget>(target: &T, generation: u64, parallelism: usize) -> Result<Process> {
         let factory = target.factory()?;
+        let owns = Arc::new(AtomicBool::new(true));
+        let asked = owns.clone();
+        let guard = Guard::new(move || match asked.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => Err(Error::checkpoint("another process has taken over")),
+        });
         let context = |index| SinkContext {
             subtask: Subtask { index, parallelism },
             pipeline: "5b0f8d9e-suite".into(),
             sink: "sink:out".into(),
-            guard: Guard::open(),
+            guard: guard.clone(),
         };
         let committer = factory.committer(&context(0))?;
         let mut committer = committer.ok_or_else(|| Error::internal("the sink has no committer"))?;
         committer.fence(generation)?;
         let sinks = (0..parallelism).map(|index| factory.open(&context(index))).collect::<Result<_>>()?;
-        Ok(Process { sinks, committer })
+        Ok(Process { sinks, committer, owns })
     }
 
     fn write<T: TestTarget>(&mut self, target: &T, subtask: usize, numbers: &[i64]) -> Result<()> {
@@ -211,6 +225,7 @@ fn older_generation_is_shut_out<T: TestTarget>(target: &T) -> Result<()> {
     old.apply(0, &[])?;
     old.write(target, 0, &[1])?;
     let logs = old.prepare(1)?;
+    old.owns.store(!target.needs_guard(), Ordering::Release);
     let mut new = Process::start(target, 2, 1)?;
     let refused = old.apply(1, &logs);
     assert!(refused.is_err(), "the old process must not write");

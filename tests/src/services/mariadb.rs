@@ -85,6 +85,13 @@ impl MariaDb {
         session
     }
 
+    /// Sends the server a signal, such as `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().map(|child| child.id().to_string()).expect("the server runs");
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill can be run");
+        assert!(sent.success(), "mariadbd is gone");
+    }
+
     /// Kills the server as a crash would (SIGKILL); its files stay.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

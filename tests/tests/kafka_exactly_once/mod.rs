@@ -8,6 +8,7 @@ mod jobs;
 mod kills;
 mod pauses;
 mod refusals;
+mod suite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
