@@ -296,13 +296,11 @@ fn canary_password_is_shown_nowhere() {
     let script = script
         .replace(
             "SET 'parallelism",
-            &format!(
-                "SET 'execution.checkpointing.storage' = 'mysql';
-             SET 'eddyline.checkpointing.mysql.url' = '${{url}}';
-             SET 'eddyline.checkpointing.mysql.username' = '${{user}}';
-             SET 'eddyline.checkpointing.mysql.password' = '${{password}}';
-             SET 'parallelism"
-            ),
+            "SET 'execution.checkpointing.storage' = 'mysql';
+             SET 'eddyline.checkpointing.mysql.url' = '${url}';
+             SET 'eddyline.checkpointing.mysql.username' = '${user}';
+             SET 'eddyline.checkpointing.mysql.password' = '${password}';
+             SET 'parallelism",
         )
         .replace("INSERT INTO", "SET; SHOW CREATE TABLE copied; EXPLAIN INSERT INTO copied SELECT 1, 'x'; INSERT INTO");
     fs::write(job.folder.path().join("copying.sql"), script).expect("a writable folder");

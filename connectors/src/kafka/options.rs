@@ -71,7 +71,7 @@ const SPECS: &[OptionSpec] = &[
         "How often to look for new partitions and topics; 0 is never.",
     ),
     OptionSpec::optional("scan.parallelism", Integer, "Largest number of subtasks that read."),
-    OptionSpec::optional("sink.parallelism", Integer, "Accepted for compatibility with Flink."),
+    OptionSpec::optional("sink.parallelism", Integer, "Number of subtasks that write."),
     OptionSpec::with_default(
         "sink.partitioner",
         Text,
