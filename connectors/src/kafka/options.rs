@@ -11,7 +11,7 @@ use regex::Regex;
 
 use crate::format::{self, Format};
 
-use OptionValue::{Duration as Period, Integer, OneOf, Secret, Text};
+use OptionValue::{Duration as Period, Integer, OneOf, Secret, Size, Text};
 
 const STARTUP_MODES: &[&str] = &["earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
 const BOUNDED_MODES: &[&str] = &["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
@@ -89,6 +89,12 @@ const SPECS: &[OptionSpec] = &[
         Text,
         "eddyline",
         "Beginning of the names of transactional ids and of the consumer group that marks progress, for exactly-once.",
+    ),
+    OptionSpec::with_default(
+        "eddyline.sink.transaction-size",
+        Size,
+        "256mb",
+        "Most bytes of rows in one transaction of an exactly-once sink; longer epochs take several.",
     ),
     OptionSpec::optional(
         "properties.transaction.timeout.ms",
@@ -228,6 +234,8 @@ pub(super) struct SinkOptions {
     pub(super) transaction_prefix: String,
     /// After so long the broker aborts a transaction.
     pub(super) transaction_timeout: Duration,
+    /// Most bytes of rows in one transaction.
+    pub(super) transaction_bytes: u64,
     /// Partitions for topics made in the embedded broker; None with a real one.
     pub(super) embedded: Option<i32>,
 }
@@ -281,6 +289,7 @@ impl SinkOptions {
             partitioner,
             transaction_prefix: options.text("sink.transactional-id-prefix").unwrap_or_default().to_string(),
             transaction_timeout: timeout.unwrap_or(Duration::from_secs(60)),
+            transaction_bytes: options.size("eddyline.sink.transaction-size")?.unwrap_or_default(),
             embedded,
         })
     }

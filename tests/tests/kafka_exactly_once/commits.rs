@@ -38,9 +38,9 @@ fn many_epochs_follow_each_other_on_two_slots() {
 
 #[test]
 fn a_large_epoch_takes_several_transactions() {
-    let pipeline = Pipeline::new(shared());
+    let pipeline = Pipeline::new(shared()).with("eddyline.sink.transaction-size", "4mb");
     let mut process = pipeline.start().unwrap();
-    // More than the 16 MiB of rows that one transaction holds; numbers of 19 digits take about 50 bytes each.
+    // Numbers of 19 digits take about 50 bytes each, so that these are some 20 MB.
     let first = 1_000_000_000_000_000_000;
     let logs: Vec<Arc<EpochLog>> =
         (0..4).map(|n| process.log(first + n * 100_000..first + (n + 1) * 100_000)).collect();

@@ -13,6 +13,7 @@ use rand::{Rng, SeedableRng};
 
 use super::jobs::{Job, Shape};
 
+const ROWS: i64 = 1_000_000;
 const KILLS: i64 = 20;
 const SIGKILL: i32 = 9;
 
@@ -48,22 +49,22 @@ fn survive_kills(shape: Shape, parallelism: usize, rows: i64, kills: i64, seed: 
 
 #[test]
 fn a_million_rows_pass_through_at_parallelism_1() {
-    survive_kills(Shape::PassThrough, 1, 1_000_000, KILLS, 101);
+    survive_kills(Shape::PassThrough, 1, ROWS, KILLS, 101);
 }
 
 #[test]
 fn a_million_rows_pass_through_at_parallelism_2() {
-    survive_kills(Shape::PassThrough, 2, 1_000_000, KILLS, 102);
+    survive_kills(Shape::PassThrough, 2, ROWS, KILLS, 102);
 }
 
 #[test]
 fn windows_survive_kills_at_parallelism_1() {
-    survive_kills(Shape::Windows, 1, 200_000, 10, 103);
+    survive_kills(Shape::Windows, 1, ROWS, KILLS, 103);
 }
 
 #[test]
 fn windows_survive_kills_at_parallelism_2() {
-    survive_kills(Shape::Windows, 2, 200_000, 10, 104);
+    survive_kills(Shape::Windows, 2, ROWS, KILLS, 104);
 }
 
 #[test]
@@ -78,12 +79,12 @@ fn counts_survive_kills_at_parallelism_2() {
 
 #[test]
 fn upserts_survive_kills_at_parallelism_1() {
-    survive_kills(Shape::Upserts, 1, 100_000, 10, 107);
+    survive_kills(Shape::Upserts, 1, ROWS, KILLS, 107);
 }
 
 #[test]
 fn upserts_survive_kills_at_parallelism_2() {
-    survive_kills(Shape::Upserts, 2, 100_000, 10, 108);
+    survive_kills(Shape::Upserts, 2, ROWS, KILLS, 108);
 }
 
 /// Processes stand still at random moments, are taken over, and wake up at random moments while the next one runs.

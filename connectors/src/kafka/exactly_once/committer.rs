@@ -19,8 +19,6 @@ use crate::kafka::KAFKA;
 use crate::kafka::client::{Client, missing_topic};
 use crate::kafka::interrupt::Interrupt;
 
-/// Frames, of about a megabyte, in one transaction at most.
-const MOST_FRAMES: usize = 16;
 /// Transactions in a row that may fail without any progress before the job is restarted.
 const ATTEMPTS: u32 = 8;
 /// Pause after a failed transaction, which doubles with each.
@@ -55,14 +53,17 @@ pub(super) struct Progress {
     written: Option<Instant>,
     /// Frames in the next transaction; fewer when transactions take long.
     most_frames: usize,
+    /// Frames in any transaction.
+    limit_frames: usize,
     /// Why the last transaction failed.
     trouble: Option<String>,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    /// Nothing is done yet. A transaction will take `limit_frames` frames, of about a megabyte, at most.
+    pub(super) fn new(limit_frames: usize) -> Self {
         let protocol = Protocol::new();
-        Progress { protocol, fenced: false, written: None, most_frames: MOST_FRAMES, trouble: None }
+        Progress { protocol, fenced: false, written: None, most_frames: limit_frames, limit_frames, trouble: None }
     }
 
     /// Keeps transactions far from their `limit`, after one of `frames` frames took so long to write.
@@ -70,14 +71,14 @@ impl Progress {
         if took > limit / 4 {
             self.most_frames = (frames / 2).max(1);
         } else if took < limit / 16 {
-            self.most_frames = (self.most_frames * 2).min(MOST_FRAMES);
+            self.most_frames = (self.most_frames * 2).min(self.limit_frames);
         }
     }
 }
 
 impl Committer for KafkaCommitter {
     fn fence(&mut self, _generation: u64) -> Result<()> {
-        self.progress = Progress::new();
+        self.progress = Progress::new(self.progress.limit_frames);
         self.drive(Event::Fence, &[])?;
         self.progress.fenced = true;
         Ok(())

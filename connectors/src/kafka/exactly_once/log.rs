@@ -20,7 +20,7 @@ use twox_hash::XxHash64;
 use crate::kafka::producer::Outgoing;
 
 /// Raw bytes from which on a frame is closed.
-const FRAME_BYTES: usize = 1 << 20;
+pub(super) const FRAME_BYTES: usize = 1 << 20;
 const MAGIC: &[u8; 4] = b"EKL1";
 const LOG_HEADER: usize = 16;
 const FRAME_HEADER: usize = 16;

@@ -11,6 +11,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use twox_hash::XxHash64;
 
 use super::committer::{KafkaCommitter, Progress};
+use super::log::FRAME_BYTES;
 use super::slots::{Maker, Slots};
 use crate::kafka::KAFKA;
 use crate::kafka::client::{Client, missing_topic};
@@ -63,6 +64,7 @@ pub(in crate::kafka) fn open(
         guard: context.guard.clone(),
         interrupt: interrupt.clone(),
     };
+    let most_frames = usize::try_from(options.transaction_bytes / FRAME_BYTES as u64).unwrap_or(usize::MAX).max(1);
     Ok(Box::new(KafkaCommitter {
         topic: options.topic.clone(),
         group,
@@ -71,7 +73,7 @@ pub(in crate::kafka) fn open(
         interrupt,
         slots: Slots::new(maker),
         reader,
-        progress: Progress::new(),
+        progress: Progress::new(most_frames),
     }))
 }
 
