@@ -19,7 +19,7 @@ use super::halt::Halt;
 use super::link::Link;
 use super::log::Piece;
 use super::marker::{Marker, Standing};
-use super::opening::prepare;
+use super::opening::connect;
 use super::refusal::Refusals;
 use super::writer::Writer;
 
@@ -53,14 +53,7 @@ impl JdbcCommitter {
         halt: Arc<Halt>,
     ) -> Result<Self> {
         let marker = Marker::new(context)?;
-        let refusals = Refusals::new(&config, context, table);
-        let mut link = Link::new(config.clone(), context.guard.clone(), halt)?;
-        let opened = link.once(async |connection| {
-            let writer = prepare(connection, &config, table, true).await?;
-            refusals.prepare(connection).await?;
-            Ok(writer)
-        });
-        let writer = opened.map_err(|f| link.explain(f))?;
+        let (link, writer, refusals) = connect(&config, table, context, halt, true)?;
         let schema = table.sink_schema();
         Ok(JdbcCommitter { link, writer, refusals, marker, schema, generation: 0, standing: None })
     }

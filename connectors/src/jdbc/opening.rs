@@ -1,17 +1,41 @@
 //! What is checked before rows flow: that the table is there, and that the declared columns and key fit it.
 
-use eddyline_engine::connector::{TableDescription, nearest};
+use std::sync::Arc;
+
+use eddyline_engine::connector::{SinkContext, TableDescription, nearest};
 use eddyline_engine::{Error, Result};
 
 use super::config::Config;
 use super::connection::{Connection, Failure};
+use super::halt::Halt;
+use super::link::Link;
+use super::refusal::Refusals;
 use super::statement::{Dialect, create_table};
 use super::target::{Fit, fit};
 use super::writer::Writer;
 
+/// Connects and checks everything that can be checked; see [`prepare`].
+pub(super) fn connect(
+    config: &Config,
+    table: &TableDescription,
+    context: &SinkContext,
+    halt: Arc<Halt>,
+    transactional: bool,
+) -> Result<(Link, Writer, Refusals)> {
+    let refusals = Refusals::new(config, context, table);
+    let mut link = Link::new(config.clone(), context.guard.clone(), halt)?;
+    let opened = link.once(async |connection| {
+        let writer = prepare(connection, config, table, transactional).await?;
+        refusals.prepare(connection).await?;
+        Ok(writer)
+    });
+    let writer = opened.map_err(|f| link.explain(f))?;
+    Ok((link, writer, refusals))
+}
+
 /// Checks everything that can be checked, creating a missing table in SQLite. With `transactional`, a table whose storage
 /// engine has no transactions is refused.
-pub(super) async fn prepare(
+async fn prepare(
     connection: &mut Connection,
     config: &Config,
     table: &TableDescription,

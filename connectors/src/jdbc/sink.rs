@@ -20,7 +20,7 @@ use super::config::Config;
 use super::connection::Failure;
 use super::halt::Halt;
 use super::link::Link;
-use super::opening::prepare;
+use super::opening::connect;
 use super::refusal::Refusals;
 use super::writer::Writer;
 
@@ -42,14 +42,7 @@ impl JdbcSink {
         context: &SinkContext,
         halt: Arc<Halt>,
     ) -> Result<Self> {
-        let refusals = Refusals::new(&config, context, table);
-        let mut link = Link::new(config.clone(), context.guard.clone(), halt)?;
-        let opened = link.once(async |connection| {
-            let writer = prepare(connection, &config, table, false).await?;
-            refusals.prepare(connection).await?;
-            Ok(writer)
-        });
-        let writer = opened.map_err(|f| link.explain(f))?;
+        let (link, writer, refusals) = connect(&config, table, context, halt, false)?;
         let buffer = Buffer::new(&config.table_name(), &table.sink_schema(), writer.key())?;
         Ok(JdbcSink { link, writer, refusals, buffer, waiting_since: None })
     }
