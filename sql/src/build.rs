@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono_tz::Tz;
 
+use eddyline_engine::aggregate::AggregateCall;
 use eddyline_engine::connector::{SinkFactory, TableSink};
 use eddyline_engine::dataflow::{
     Dataflow, Exchange, Node, NodeId, NodeKind, OperatorFactory, SourceNode, Subtask, Uid, WatermarkStrategy,
@@ -310,13 +311,11 @@ impl Builder {
         let (exchange, parallelism) = self.exchange(&input, &aggregate.keys);
         let retracts = !is_append_only(&aggregate.input);
         let input_schema = aggregate.input.schema();
-        let mut calls = aggregate.calls.clone();
-        calls.iter_mut().for_each(|call| call.retractable = retracts);
         let spec = GroupAggregateSpec {
             input: Arc::clone(&input_schema),
             keys: key_expressions(&input_schema, &aggregate.keys),
             key_fields: aggregate.keys.iter().map(|k| input_schema.fields()[*k].clone()).collect(),
-            calls,
+            calls: calls_over(&aggregate.calls, retracts),
             schema: Arc::clone(&aggregate.schema),
             update_before: needs_before,
             input_retracts: retracts,
@@ -343,8 +342,6 @@ impl Builder {
         let (exchange, parallelism) = self.exchange(&input, &aggregate.keys);
         let retracts = !is_append_only(&aggregate.input);
         let input_schema = aggregate.input.schema();
-        let mut calls = aggregate.calls.clone();
-        calls.iter_mut().for_each(|call| call.retractable = retracts);
         let spec = WindowAggregateSpec {
             input: Arc::clone(&input_schema),
             window: WindowSpec { kind: aggregate.kind, offset: aggregate.offset },
@@ -354,7 +351,7 @@ impl Builder {
             },
             keys: key_expressions(&input_schema, &aggregate.keys),
             key_fields: aggregate.keys.iter().map(|k| input_schema.fields()[*k].clone()).collect(),
-            calls,
+            calls: calls_over(&aggregate.calls, retracts),
             schema: Arc::clone(&aggregate.schema),
         };
         WindowAggregate::new(spec.clone())?;
@@ -462,6 +459,11 @@ fn paced(aggregate: GroupAggregate, pace: Option<MiniBatchConfig>) -> eddyline_e
     let Some(pace) = pace else { return Ok(Box::new(aggregate)) };
     let latency = i64::try_from(pace.latency.as_micros()).unwrap_or(i64::MAX);
     Ok(Box::new(MiniBatch::new(Box::new(aggregate), pace.rows, latency)))
+}
+
+/// `calls`, ready for rows that are taken back if the input `retracts`.
+fn calls_over(calls: &[AggregateCall], retracts: bool) -> Vec<AggregateCall> {
+    calls.iter().cloned().map(|call| AggregateCall { retractable: retracts, ..call }).collect()
 }
 
 fn key_expressions(schema: &SchemaRef, keys: &[usize]) -> Vec<Expression> {
