@@ -120,12 +120,12 @@ impl Runner<'_> {
                 }
                 Ok(print_rows(&[rows], &schema, &mut io::stdout().lock())?)
             }
-            Outcome::Started { job, bounded: true } => self.wait_for(&[job]),
-            Outcome::Started { job, bounded: false } => {
+            Outcome::Started { job, bounded: true, .. } => self.wait_for(&[job]),
+            Outcome::Started { job, bounded: false, .. } => {
                 self.jobs.push(job);
                 Ok(())
             }
-            Outcome::Changes { schema, changes, job } => {
+            Outcome::Changes { schema, changes, job, .. } => {
                 let live = io::stdout().is_terminal();
                 let mut out = io::BufWriter::new(io::stdout().lock());
                 if self.arguments.schema {

@@ -29,6 +29,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the statements of a SQL file and stay until its jobs end.
     Run(RunArguments),
+    /// Serve PostgreSQL clients; catalog and jobs survive restarts.
+    #[cfg(feature = "server")]
+    Serve(ServeArguments),
     /// Show how the statements of a SQL file would be executed, without running them.
     Explain(ExplainArguments),
     /// Inspect the checkpoints of jobs.
@@ -60,6 +63,37 @@ pub struct RunArguments {
     /// Print a line {"schema": [{"name", "type"}, …]} before the changes (with --output jsonl).
     #[arg(long)]
     pub schema: bool,
+}
+
+/// `eddyline serve`.
+#[cfg(feature = "server")]
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Where PostgreSQL clients connect. An address that other machines can reach needs --user-file, --tls-cert and
+    /// --tls-key.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5433")]
+    pub pg: std::net::SocketAddr,
+    /// Where the catalog, the jobs and their checkpoints are kept.
+    #[arg(long, value_name = "DIR", default_value = "eddyline-data")]
+    pub data_dir: PathBuf,
+    /// Who may log in: lines of `name:password` or `name:SCRAM-SHA-256$…`; the file must have mode 600.
+    #[arg(long, value_name = "FILE")]
+    pub user_file: Option<PathBuf>,
+    /// The server's certificate chain, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Most clients at once.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_connections: usize,
+    /// Largest message of a client that has logged in, in bytes; before login it is 10 000.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub max_message_size: usize,
+    /// Seconds that a login may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub login_timeout: u64,
 }
 
 /// `eddyline explain`.

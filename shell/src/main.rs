@@ -21,6 +21,8 @@ mod options;
 mod progress;
 mod render;
 mod repl;
+#[cfg(feature = "server")]
+mod server;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => repl::run(&cli.definitions),
         Some(Command::Run(arguments)) => batch::run(&arguments),
+        #[cfg(feature = "server")]
+        Some(Command::Serve(arguments)) => server::serve(&arguments),
         Some(Command::Explain(arguments)) => batch::explain(&arguments),
         Some(Command::Checkpoints(arguments)) => checkpoints::run(&arguments),
         Some(Command::Options(arguments)) => options::run(&arguments),

@@ -101,7 +101,7 @@ fn left_out(skipped_messages: u64, late_rows: u64) -> Vec<String> {
 }
 
 /// An event in words; None for what need not be said.
-fn describe(job: &str, event: &JobEvent) -> Option<String> {
+pub fn describe(job: &str, event: &JobEvent) -> Option<String> {
     match event {
         JobEvent::CheckpointCompleted(_) | JobEvent::Ended(_) => None,
         JobEvent::Resumed(from) => {

@@ -24,8 +24,12 @@ pub enum SqlState {
     UndefinedTable,
     /// There is no such function, or none for these argument types.
     UndefinedFunction,
+    /// There is no such job.
+    UndefinedObject,
     /// The name is taken.
     DuplicateTable,
+    /// The name of a job is taken.
+    DuplicateObject,
     /// Two columns have one name.
     DuplicateColumn,
     /// Several tables have this column.
@@ -50,6 +54,18 @@ pub enum SqlState {
     IoError,
     /// Stopped on request.
     Cancelled,
+    /// A client did not keep to the protocol.
+    ProtocolViolation,
+    /// A statement in a transaction that has failed.
+    FailedTransaction,
+    /// There is no such cursor.
+    UndefinedCursor,
+    /// There is no such prepared statement.
+    UndefinedStatement,
+    /// The name of a cursor or prepared statement is taken.
+    DuplicateCursor,
+    /// A limit was reached.
+    LimitExceeded,
     /// A fault of the engine.
     Internal,
 }
@@ -62,7 +78,9 @@ impl SqlState {
             SqlState::UndefinedColumn => "42703",
             SqlState::UndefinedTable => "42P01",
             SqlState::UndefinedFunction => "42883",
+            SqlState::UndefinedObject => "42704",
             SqlState::DuplicateTable => "42P07",
+            SqlState::DuplicateObject => "42710",
             SqlState::DuplicateColumn => "42701",
             SqlState::AmbiguousColumn => "42702",
             SqlState::GroupingError => "42803",
@@ -75,6 +93,12 @@ impl SqlState {
             SqlState::SystemError => "58000",
             SqlState::IoError => "58030",
             SqlState::Cancelled => "57014",
+            SqlState::ProtocolViolation => "08P01",
+            SqlState::FailedTransaction => "25P02",
+            SqlState::UndefinedCursor => "34000",
+            SqlState::UndefinedStatement => "26000",
+            SqlState::DuplicateCursor => "42P03",
+            SqlState::LimitExceeded => "54000",
             SqlState::Internal => "XX000",
         }
     }

@@ -7,15 +7,19 @@ mod build;
 pub mod catalog;
 pub mod coercion;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod functions;
 mod insert;
+pub mod jobs;
+mod parameter;
 pub mod parse;
 mod pipeline;
 pub mod plan;
 pub mod session;
 mod show;
 pub mod statement;
+mod submit;
 pub mod types;
 mod values;
 mod zone;
@@ -23,5 +27,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use engine::Engine;
 pub use error::{Result, SqlError, SqlState};
-pub use session::{JournalOpener, Outcome, Session};
+pub use parameter::Parameter;
+pub use session::{JournalOpener, Outcome, Session, Shape};

@@ -1,7 +1,8 @@
 //! The one door into the engine: a session executes statements and says what came of them. Shell, batch runner and wire
 //! server only render an [`Outcome`].
+//!
+//! Sessions of one process share an [`Engine`]. A session's own are its settings, its temporary objects and its warnings.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
@@ -9,27 +10,17 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crossbeam_channel::Receiver;
 use datafusion_common::TableReference;
 use eddyline_engine::ChangelogBatch;
-use eddyline_engine::checkpoint::CheckpointStorage;
-use eddyline_engine::connector::{Options, Registry, SinkChanges, TableSink};
-use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
+use eddyline_engine::connector::Registry;
+use eddyline_engine::runtime::{CheckpointJournal, JobHandle, Restore};
 use eddyline_engine::time::{Clock, SystemClock};
 
-use crate::build::{BuildSettings, SinkTarget};
 use crate::catalog::{Catalog, redact};
 use crate::config::{self, Config};
-use crate::error::{Result, SqlError, SqlState};
+use crate::engine::{Engine, SharedCatalog};
+use crate::error::{Result, SqlError};
 use crate::functions::{Environment, Functions, Random};
-use crate::insert::match_columns;
-use crate::pipeline::Pipeline;
-use crate::plan::{self, Query, SinkRequirements, StreamPlan, Tables};
-use crate::statement::{CreateTable, Explain, Insert, ParsedStatement, Statement, TableName};
-use crate::types::ColumnType;
-
-/// Batches of a SELECT that wait for their reader before the job is held back.
-const RESULT_CHANNEL_BATCHES: usize = 16;
-
-/// Where checkpoints of unbounded jobs go when no folder is set.
-const DEFAULT_CHECKPOINT_DIR: &str = ".eddyline/checkpoints";
+use crate::plan::{self, Query, Tables};
+use crate::statement::{Explain, ParsedStatement, Statement, TableName};
 
 /// What came of a statement.
 pub enum Outcome {
@@ -50,9 +41,15 @@ pub enum Outcome {
         changes: Receiver<ChangelogBatch>,
         /// The job behind it.
         job: JobHandle,
+        /// True when it ends by itself.
+        bounded: bool,
+        /// True when no row is ever taken back.
+        append_only: bool,
     },
     /// A job runs in the background.
     Started {
+        /// Its id.
+        id: String,
         /// The job.
         job: JobHandle,
         /// True when it ends by itself.
@@ -60,38 +57,81 @@ pub enum Outcome {
     },
 }
 
-/// A user's catalog, settings and jobs.
+/// What a statement would answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// Nothing but that it is done.
+    Done,
+    /// A table of facts with these columns.
+    Rows(SchemaRef),
+    /// The changes of a query.
+    Changes {
+        /// Columns of the result.
+        schema: SchemaRef,
+        /// True when it ends by itself.
+        bounded: bool,
+        /// True when no row is ever taken back.
+        append_only: bool,
+    },
+    /// The id of a job.
+    Started,
+}
+
+/// A user's settings and temporary objects, on an engine that may have other users.
 pub struct Session {
-    catalog: Catalog,
-    settings: Config,
-    registry: Registry,
-    restore: Option<Restore>,
-    takeover: bool,
-    jobs: Vec<JobHandle>,
-    warnings: Vec<String>,
-    clock: Arc<dyn Clock>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) catalog: Arc<SharedCatalog>,
+    pub(crate) temporary: Catalog,
+    /// The statements that made `temporary`, in order.
+    pub(crate) temporary_script: Vec<String>,
+    pub(crate) settings: Config,
+    pub(crate) restore: Option<Restore>,
+    pub(crate) takeover: bool,
+    /// The id of a job of an earlier life that the next INSERT continues.
+    pub(crate) resumed: Option<String>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) open_journal: Option<JournalOpener>,
     random: Random,
-    open_journal: Option<JournalOpener>,
+    warnings: Vec<String>,
 }
 
 /// Opens a journal of checkpoints in the database at a URL, with user name and password.
 pub type JournalOpener = fn(&str, Option<&str>, Option<&str>) -> eddyline_engine::Result<Arc<dyn CheckpointJournal>>;
 
 impl Session {
-    /// A session with an empty catalog and default settings.
+    /// A session on an engine of its own.
     pub fn new(registry: Registry) -> Self {
+        Session::on(Arc::new(Engine::new(registry)))
+    }
+
+    /// Another session of an engine, with default settings.
+    pub fn on(engine: Arc<Engine>) -> Self {
+        let (catalog, open_journal) = (Arc::clone(engine.catalog()), engine.open_journal());
         Session {
-            catalog: Catalog::default(),
+            engine,
+            catalog,
+            temporary: Catalog::default(),
+            temporary_script: Vec::new(),
             settings: Config::default(),
-            registry,
             restore: None,
             takeover: false,
-            jobs: Vec::new(),
-            warnings: Vec::new(),
+            resumed: None,
             clock: Arc::new(SystemClock),
+            open_journal,
             random: Random::default(),
-            open_journal: None,
+            warnings: Vec::new(),
         }
+    }
+
+    /// A session that continues the job `id` of an earlier life of `engine`, which knows the catalog as it was then.
+    pub fn resuming(engine: Arc<Engine>, catalog: Catalog, id: &str) -> Self {
+        let catalog = Arc::new(SharedCatalog::new(catalog, 0, None));
+        Session { catalog, resumed: Some(id.to_string()), ..Session::on(engine) }
+    }
+
+    /// What is shared with other sessions.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// Says how journals of checkpoints are opened; without, there are none.
@@ -133,27 +173,37 @@ impl Session {
         std::mem::take(&mut self.warnings)
     }
 
-    /// The catalog, for completion and reflection.
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+    /// The objects that this session sees.
+    pub fn catalog(&self) -> Catalog {
+        Catalog::layered(&self.catalog.snapshot().0, &self.temporary)
     }
 
-    /// Jobs started in this session, also those that have ended.
-    pub fn jobs(&self) -> &[JobHandle] {
-        &self.jobs
+    /// Columns of a table or view as queries see them, with the types of computed columns.
+    pub fn columns(&self, name: &str) -> Result<SchemaRef> {
+        Ok(self.tables().source(&TableReference::bare(name), &Default::default())?.schema())
+    }
+
+    /// Jobs of the engine that have been started, also those that have ended.
+    pub fn jobs(&self) -> Vec<JobHandle> {
+        self.engine.jobs().handles()
     }
 
     /// Executes one statement.
     pub fn execute(&mut self, parsed: &ParsedStatement) -> Result<Outcome> {
         match &parsed.statement {
             Statement::Query(query) => self.run_query(query.as_ref().clone()),
-            Statement::Insert(insert) => self.run_inserts(std::slice::from_ref(insert.as_ref())),
-            Statement::StatementSet(inserts) => self.run_inserts(inserts),
+            Statement::Insert(insert) => self.run_inserts(std::slice::from_ref(insert.as_ref()), &parsed.text),
+            Statement::StatementSet(inserts) => self.run_inserts(inserts, &parsed.text),
             Statement::Explain(explain) => {
                 let text = self.explain(explain)?;
                 Ok(text_rows(&["result"], vec![vec![Some(text)]]))
             }
-            Statement::CreateTable(create) if create.query.is_some() => self.create_table_as(create),
+            Statement::CreateTable(create) if create.query.is_some() => {
+                match self.create_table_as(create, &parsed.text)? {
+                    Some(insert) => self.run_inserts(&[insert], &parsed.text),
+                    None => Ok(done()),
+                }
+            }
             Statement::Set { key, value, position } => {
                 self.set(key, value).map_err(|e| if e.position.is_none() { e.at(*position) } else { e })?;
                 Ok(done())
@@ -170,8 +220,49 @@ impl Session {
                 Ok(text_rows(&["key", "value"], self.settings.values().iter().map(row).collect()))
             }
             Statement::Use { .. } | Statement::CreateNamespace(_) => Ok(done()),
-            Statement::StopJob { id, .. } => self.stop_job(id),
-            other => self.catalog_statement(other),
+            Statement::StopJob { id, with_savepoint } => self.stop_job(id, *with_savepoint),
+            Statement::Show(show) => crate::show::show(show, &self.catalog(), self.engine.jobs()),
+            Statement::ShowCreate { kind, name } => {
+                let text = self.catalog().show_create(*kind, name)?;
+                Ok(text_rows(&["result"], vec![vec![Some(text)]]))
+            }
+            Statement::Describe { name } => Ok(text_rows(&crate::show::DESCRIBE_COLUMNS, self.describe(name)?)),
+            other => self.change_catalog(other, &parsed.text),
+        }
+    }
+
+    /// Executes a statement of a journal for what it did to the catalog and the settings: no job starts.
+    pub fn replay(&mut self, parsed: &ParsedStatement) -> Result<()> {
+        match &parsed.statement {
+            Statement::CreateTable(create) if create.query.is_some() => {
+                self.create_table_as(create, &parsed.text).map(drop)
+            }
+            Statement::Set { key, value, .. } => self.set(key, value),
+            other => self.change_catalog(other, &parsed.text).map(drop),
+        }
+    }
+
+    /// What the statement would answer, without doing it.
+    pub fn shape(&mut self, parsed: &ParsedStatement) -> Result<Shape> {
+        match &parsed.statement {
+            Statement::Query(query) => {
+                let plan = Query::plan(plan::resolve(&self.tables(), query.as_ref().clone())?)?.stream;
+                let (bounded, append_only) = (plan.is_bounded(), plan::is_append_only(&plan));
+                Ok(Shape::Changes { schema: plan.schema(), bounded, append_only })
+            }
+            Statement::Insert(_) | Statement::StatementSet(_) => Ok(Shape::Started),
+            Statement::CreateTable(create) if create.query.is_some() => Ok(Shape::Started),
+            Statement::StopJob { with_savepoint: true, .. } => Ok(Shape::Rows(text_schema(&[SAVEPOINT_PATH]))),
+            // These only look at things, so that looking tells.
+            Statement::Show(_)
+            | Statement::ShowCreate { .. }
+            | Statement::ShowSettings
+            | Statement::Describe { .. }
+            | Statement::Explain(_) => match self.execute(parsed)? {
+                Outcome::Rows { schema, .. } => Ok(Shape::Rows(schema)),
+                _ => Ok(Shape::Done),
+            },
+            _ => Ok(Shape::Done),
         }
     }
 
@@ -187,191 +278,47 @@ impl Session {
         }
     }
 
-    fn catalog_statement(&mut self, statement: &Statement) -> Result<Outcome> {
-        match statement {
-            Statement::CreateTable(create) => drop(self.catalog.create_table(create, &[])?),
-            Statement::CreateView(create) => drop(self.catalog.create_view(create)?),
-            Statement::Drop(statement) => drop(self.catalog.drop(statement)?),
-            Statement::AlterTable(alter) => drop(self.catalog.alter_table(alter)?),
-            Statement::AlterView(alter) => self.catalog.alter_view(alter)?,
-            Statement::Show(show) => return crate::show::show(show, &self.catalog, &self.jobs),
-            Statement::ShowCreate { kind, name } => {
-                let text = self.catalog.show_create(*kind, name)?;
-                return Ok(text_rows(&["result"], vec![vec![Some(text)]]));
+    fn change_catalog(&mut self, statement: &Statement, text: &str) -> Result<Outcome> {
+        self.change(|catalog| {
+            let mut again = text.to_string();
+            match statement {
+                Statement::CreateTable(create) => {
+                    catalog.create_table(create, &[])?;
+                    if create.like.is_some() {
+                        again = catalog.definition(create.name.table(), text);
+                    }
+                }
+                Statement::CreateView(create) => drop(catalog.create_view(create)?),
+                Statement::Drop(statement) => drop(catalog.drop(statement)?),
+                Statement::AlterTable(alter) => drop(catalog.alter_table(alter)?),
+                Statement::AlterView(alter) => catalog.alter_view(alter)?,
+                _ => return Err(SqlError::unsupported("this statement is not supported yet")),
             }
-            Statement::Describe { name } => {
-                return Ok(text_rows(&crate::show::DESCRIBE_COLUMNS, self.describe(name)?));
-            }
-            _ => return Err(SqlError::unsupported("this statement is not supported yet")),
-        }
+            Ok(((), again))
+        })?;
         Ok(done())
     }
 
-    fn tables(&self) -> Arc<Tables> {
+    /// Changes what the session sees: its own objects, or the permanent ones for everybody.
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Catalog) -> Result<(T, String)>) -> Result<T> {
+        let before = self.temporary.clone();
+        let (result, statement) = self.catalog.change(&mut self.temporary, change)?;
+        if self.temporary != before {
+            self.temporary_script.push(statement);
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn tables(&self) -> Arc<Tables> {
         let (clock, random) = (Arc::clone(&self.clock), self.random.clone());
         let functions = Functions::new(Environment { zone: self.time_zone(), clock, random });
-        let tables = Tables::new(self.catalog.clone(), self.registry.clone(), Arc::new(functions));
+        let tables = Tables::new(self.catalog(), self.engine.registry().clone(), Arc::new(functions));
         Arc::new(tables.with_repeated_changes(self.is_on(config::CDC_DUPLICATES)))
     }
 
     /// The session's zone; UTC when none is set or when the zone is an offset without a name.
-    fn time_zone(&self) -> chrono_tz::Tz {
+    pub(crate) fn time_zone(&self) -> chrono_tz::Tz {
         self.settings.time_zone().and_then(|name| name.parse().ok()).unwrap_or(chrono_tz::Tz::UTC)
-    }
-
-    fn run_query(&mut self, query: sqlparser::ast::Query) -> Result<Outcome> {
-        let (pipeline, changes) = self.plan_query(query)?;
-        let schema = pipeline.schema();
-        // A query that is only looked at leaves no checkpoints behind.
-        let mut config = self.job_config("select".to_string())?;
-        config.checkpoint.dir = None;
-        config.restore = Restore::Fresh;
-        let job = Job::start(pipeline.dataflow, config)?;
-        self.jobs.push(job.clone());
-        Ok(Outcome::Changes { schema, changes, job })
-    }
-
-    fn plan_query(&self, query: sqlparser::ast::Query) -> Result<(Pipeline, Receiver<ChangelogBatch>)> {
-        let query = Query::plan(plan::resolve(&self.tables(), query)?)?;
-        let (factory, changes) = CollectSink::channel(RESULT_CHANNEL_BATCHES);
-        let sink = TableSink { factory, changes: SinkChanges::Retract };
-        Ok((self.pipeline(vec![(SinkTarget::collecting(sink), query)])?, changes))
-    }
-
-    fn pipeline(&self, queries: Vec<(SinkTarget, Query)>) -> Result<Pipeline> {
-        let settings = BuildSettings {
-            parallelism: self.settings.parallelism()?,
-            zone: self.time_zone(),
-            mini_batch: self.settings.mini_batch()?,
-        };
-        Pipeline::build(queries, settings)
-    }
-
-    fn run_inserts(&mut self, inserts: &[Insert]) -> Result<Outcome> {
-        let pipeline = self.plan_inserts(inserts)?;
-        let bounded = pipeline.dataflow.is_bounded();
-        let name = self.settings.text(config::PIPELINE_NAME).unwrap_or_else(|| {
-            let targets: Vec<&str> = inserts.iter().map(|i| i.target.table()).collect();
-            format!("insert-into_default_catalog.default_database.{}", targets.join("_"))
-        });
-        let mut config = self.job_config(name)?;
-        if bounded && config.checkpoint.dir.is_none() && pipeline.dataflow.needs_checkpoints().is_none() {
-            // A job over bounded input without a checkpoint folder runs again from the start.
-            config.checkpoint.interval = None;
-        } else if config.checkpoint.dir.is_none() && config.checkpoint.interval.is_some() {
-            config.checkpoint.dir = Some(PathBuf::from(DEFAULT_CHECKPOINT_DIR));
-        }
-        let job = Job::start(pipeline.dataflow, config)?;
-        self.jobs.push(job.clone());
-        Ok(Outcome::Started { job, bounded })
-    }
-
-    fn plan_inserts(&self, inserts: &[Insert]) -> Result<Pipeline> {
-        self.pipeline(inserts.iter().map(|insert| self.plan_insert(insert)).collect::<Result<_>>()?)
-    }
-
-    fn plan_insert(&self, insert: &Insert) -> Result<(SinkTarget, Query)> {
-        if insert.overwrite {
-            return Err(SqlError::unsupported("INSERT OVERWRITE is not supported in streaming mode"));
-        }
-        let name = insert.target.table();
-        let table = self.catalog.get(&insert.target)?.table().map_err(|e| e.at(insert.target.position))?;
-        let description = table.description(&insert.target_options);
-        let sink = plan::open_sink(&self.registry, &description)?;
-        let schema = description.sink_schema();
-        let qualified = format!("default_catalog.default_database.{name}");
-        let tables = self.tables();
-        let resolved = plan::resolve(&tables, insert.query.as_ref().clone())?;
-        let mut query = Query::plan(match_columns(resolved, &qualified, &schema, &insert.columns, self.time_zone())?)?;
-        let index = |column: &String| schema.fields().iter().position(|f| f.name() == column);
-        let primary_key: Vec<usize> = description.primary_key.iter().filter_map(index).collect();
-        let requirements = SinkRequirements {
-            table: &qualified,
-            changes: sink.changes,
-            primary_key: &primary_key,
-            conflict_allowed: insert.on_conflict.is_some() || self.is_off("table.exec.sink.require-on-conflict"),
-        };
-        let needs_before = plan::sink_needs_before(&query.stream, &requirements)?;
-        let not_null = |plan: &StreamPlan| -> Vec<(usize, String)> {
-            let nullable = |i: &usize| plan.schema().field(*i).is_nullable() && !schema.field(*i).is_nullable();
-            (0..schema.fields().len()).filter(nullable).map(|i| (i, schema.field(i).name().clone())).collect()
-        };
-        let takes_upserts = sink.changes == SinkChanges::Upsert && !needs_before;
-        // A deletion with nothing but its key would not pass the check of the others.
-        let direct =
-            plan::without_normalization(&query.stream).filter(|plan| takes_upserts && not_null(plan).is_empty());
-        if let Some(direct) = direct {
-            query.stream = direct;
-        }
-        let not_null = not_null(&query.stream);
-        let drop_nulls = self.settings.text(config::NOT_NULL_ENFORCER).is_some_and(|v| v.eq_ignore_ascii_case("DROP"));
-        let name = name.to_string();
-        let parallelism = plan::sink_parallelism(&description)?;
-        let target = SinkTarget { name, sink, not_null, drop_nulls, primary_key, needs_before, parallelism };
-        Ok((target, query))
-    }
-
-    fn job_config(&self, name: String) -> Result<JobConfig> {
-        let options = self.settings.options()?;
-        let mut config = JobConfig::new(name);
-        config.clock = Arc::clone(&self.clock);
-        config.restart = self.settings.restart_strategy()?;
-        config.checkpoint = self.settings.checkpoint()?;
-        config.restore = match (&self.restore, self.settings.text(config::RECOVERY_PATH)) {
-            (Some(restore), _) => restore.clone(),
-            (None, Some(path)) => Restore::Path(PathBuf::from(path)),
-            (None, None) => Restore::Latest,
-        };
-        if config.checkpoint.storage == CheckpointStorage::Mysql {
-            config.journal = Some(self.journal(&options)?);
-        }
-        config.auto_watermark_interval = options.duration(config::AUTO_WATERMARK_INTERVAL)?.unwrap_or_default();
-        config.idle_timeout = options.duration(config::IDLE_TIMEOUT)?.filter(|timeout| !timeout.is_zero());
-        config.ignore_unclaimed_state = self.is_on(config::IGNORE_UNCLAIMED);
-        config.allow_duplicates = self.is_on(config::ALLOW_DUPLICATES);
-        config.takeover = self.takeover;
-        Ok(config)
-    }
-
-    fn is_on(&self, key: &str) -> bool {
-        self.settings.text(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
-    }
-
-    /// The journal that the settings ask for.
-    fn journal(&self, options: &Options) -> Result<Arc<dyn CheckpointJournal>> {
-        let Some(url) = options.text(config::JOURNAL_URL) else {
-            let message = "'execution.checkpointing.storage' = 'mysql' does not say which database";
-            return Err(SqlError::new(SqlState::InvalidParameter, message)
-                .with_hint(format!("SET '{}' = 'jdbc:mysql://host:3306/database'", config::JOURNAL_URL)));
-        };
-        let open = self.open_journal.ok_or_else(|| SqlError::unsupported("there is no journal of checkpoints here"))?;
-        Ok(open(url, options.text(config::JOURNAL_USERNAME), options.text(config::JOURNAL_PASSWORD))?)
-    }
-
-    fn is_off(&self, key: &str) -> bool {
-        self.settings.text(key).is_some_and(|v| v.eq_ignore_ascii_case("false"))
-    }
-
-    /// `CREATE TABLE … AS SELECT`: a table with the query's columns, and the job that fills it.
-    fn create_table_as(&mut self, create: &CreateTable) -> Result<Outcome> {
-        let Some(query) = &create.query else { return Err(SqlError::internal("CREATE TABLE without a query")) };
-        let schema = Query::plan(plan::resolve(&self.tables(), query.as_ref().clone())?)?.stream.schema();
-        let columns: Vec<(String, ColumnType)> =
-            schema.fields().iter().map(|f| (f.name().clone(), ColumnType::from_arrow(f))).collect();
-        if !self.catalog.create_table(create, &columns)? {
-            return Ok(done());
-        }
-        let insert = Insert {
-            target: create.name.clone(),
-            target_options: Default::default(),
-            columns: columns.into_iter().map(|(name, _)| name).collect(),
-            partition: Default::default(),
-            query: query.clone(),
-            overwrite: false,
-            on_conflict: None,
-            text: String::new(),
-        };
-        self.run_inserts(std::slice::from_ref(&insert))
     }
 
     fn explain(&mut self, explain: &Explain) -> Result<String> {
@@ -382,41 +329,27 @@ impl Session {
         self.explain_text(&explain.statement)
     }
 
-    fn explain_text(&self, statement: &Statement) -> Result<String> {
-        let pipeline = match statement {
-            Statement::Query(query) => self.plan_query(query.as_ref().clone())?.0,
-            Statement::Insert(insert) => self.plan_inserts(std::slice::from_ref(insert.as_ref()))?,
-            Statement::StatementSet(inserts) => self.plan_inserts(inserts)?,
-            _ => return Err(SqlError::unsupported("EXPLAIN takes a query, an INSERT or a statement set")),
-        };
-        Ok(pipeline.explain())
-    }
-
     fn describe(&self, name: &TableName) -> Result<Vec<Vec<Option<String>>>> {
-        let object = self.catalog.get(name)?;
-        let source = self.tables().source(&TableReference::bare(name.table()), &Default::default())?;
-        Ok(crate::show::describe(object, &source.schema()))
-    }
-
-    fn stop_job(&mut self, id: &str) -> Result<Outcome> {
-        let job = self.jobs.iter().find(|j| j.name() == id).ok_or_else(|| {
-            SqlError::new(SqlState::InvalidParameter, format!("there is no job '{id}'"))
-                .with_hint("SHOW JOBS lists the jobs of this session")
-        })?;
-        job.stop(StopMode::Checkpoint);
-        job.wait()?;
-        Ok(Outcome::Done(format!("job '{id}' is stopped")))
+        let catalog = self.catalog();
+        Ok(crate::show::describe(catalog.get(name)?, &*self.columns(name.table())?))
     }
 }
 
-fn done() -> Outcome {
+/// The column that STOP JOB WITH SAVEPOINT answers with.
+pub(crate) const SAVEPOINT_PATH: &str = "savepoint path";
+
+pub(crate) fn done() -> Outcome {
     Outcome::Done("Execute statement succeeded.".to_string())
+}
+
+fn text_schema(names: &[&str]) -> SchemaRef {
+    let fields: Vec<Field> = names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect();
+    Arc::new(Schema::new(fields))
 }
 
 /// Facts as a table of text.
 pub(crate) fn text_rows(names: &[&str], rows: Vec<Vec<Option<String>>>) -> Outcome {
-    let fields: Vec<Field> = names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect();
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let schema = text_schema(names);
     let column = |i: usize| Arc::new(rows.iter().map(|r| r[i].clone()).collect::<StringArray>()) as ArrayRef;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let columns = (0..names.len()).map(column).collect();

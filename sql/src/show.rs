@@ -1,11 +1,13 @@
 //! `SHOW` and `DESCRIBE`: facts about the session as small tables of text.
 
 use arrow::datatypes::Schema;
-use eddyline_engine::runtime::JobHandle;
+use chrono::{DateTime, Utc};
+use eddyline_engine::runtime::JobStatus;
 
 use crate::catalog::{Catalog, CatalogObject};
 use crate::error::Result;
 use crate::functions::{Environment, scalar_functions};
+use crate::jobs::{JobEntry, Jobs};
 use crate::plan;
 use crate::session::{Outcome, text_rows};
 use crate::statement::{Show, ShowKind};
@@ -15,7 +17,7 @@ use crate::types::ColumnType;
 pub const DESCRIBE_COLUMNS: [&str; 6] = ["name", "type", "null", "key", "extras", "watermark"];
 
 /// Answers `SHOW`.
-pub fn show(show: &Show, catalog: &Catalog, jobs: &[JobHandle]) -> Result<Outcome> {
+pub fn show(show: &Show, catalog: &Catalog, jobs: &Jobs) -> Result<Outcome> {
     let (header, names) = match show.kind {
         ShowKind::Tables => ("table name", owned(catalog.names())),
         ShowKind::Views => ("view name", owned(catalog.views())),
@@ -47,19 +49,26 @@ fn function_names() -> Vec<String> {
     names
 }
 
-fn show_jobs(jobs: &[JobHandle]) -> Outcome {
-    let row = |job: &JobHandle| {
+/// Columns of `SHOW JOBS`: Flink's four, then ours.
+const JOB_COLUMNS: [&str; 8] =
+    ["job id", "job name", "status", "start time", "rows read", "late rows", "last checkpoint", "last error"];
+
+fn show_jobs(jobs: &Jobs) -> Outcome {
+    let row = |job: JobEntry| {
         let status = job.status();
-        let checkpoint = status.last_checkpoint.as_ref().map(|c| c.epoch.0.to_string());
+        let figure = |value: fn(&JobStatus) -> Option<u64>| status.as_ref().and_then(value).map(|n| n.to_string());
         vec![
-            Some(job.name().to_string()),
-            Some(format!("{:?}", status.state).to_uppercase()),
-            Some(status.rows_read.to_string()),
-            Some(status.late_rows.to_string()),
-            checkpoint,
+            Some(job.id.clone()),
+            Some(job.name.clone()),
+            Some(job.state()),
+            Some(DateTime::<Utc>::from(job.started_at).format("%Y-%m-%dT%H:%M:%S%.3f").to_string()),
+            figure(|s| Some(s.rows_read)),
+            figure(|s| Some(s.late_rows)),
+            figure(|s| s.last_checkpoint.as_ref().map(|c| c.epoch.0)),
+            job.error(),
         ]
     };
-    text_rows(&["job name", "status", "rows read", "late rows", "last checkpoint"], jobs.iter().map(row).collect())
+    text_rows(&JOB_COLUMNS, jobs.list().into_iter().map(row).collect())
 }
 
 /// Rows of `DESCRIBE`, with the types of the planned relation.

@@ -4,4 +4,5 @@ pub mod changelog;
 pub mod checkpoints;
 pub mod committed;
 pub mod program;
+pub mod server;
 pub mod services;

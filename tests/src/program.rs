@@ -63,6 +63,11 @@ impl Program {
         Program { child, output }
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it as a power cut would.
     pub fn kill(&mut self) {
         self.child.kill().expect("the child can be killed");

@@ -39,7 +39,7 @@ fn printed(finished: &Finished) -> String {
 #[test]
 fn help_names_every_command_and_every_command_has_help() {
     let help = output(&["--help"]);
-    for command in ["run", "explain", "checkpoints", "options"] {
+    for command in ["run", "serve", "explain", "checkpoints", "options"] {
         let is_listed = |line: &str| line.trim_start().starts_with(&format!("{command} "));
         assert!(help.lines().any(is_listed), "{command} is missing in:\n{help}");
         assert!(output(&[command, "--help"]).contains(&format!(" {command} [OPTIONS]")), "{command}");

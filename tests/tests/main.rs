@@ -13,6 +13,7 @@ mod kafka_connector;
 mod kafka_exactly_once;
 mod pacing;
 mod scenarios;
+mod server;
 mod shell;
 mod tidy;
 mod upsert_exactly_once;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::journal::CheckpointJournal;
 use crate::checkpoint::{CheckpointConfig, RestartStrategy};
+use crate::error::Result;
 use crate::time::{Clock, SystemClock};
 
 /// Where a job starts.
@@ -18,6 +19,9 @@ pub enum Restore {
     /// From the checkpoint in this folder.
     Path(PathBuf),
 }
+
+/// What is called when a job has read all its input and applied all its results.
+pub type FinishHook = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// Everything that [`super::Job::start`] must know besides the dataflow.
 #[derive(Clone)]
@@ -38,6 +42,9 @@ pub struct JobConfig {
     /// True when a job whose exactly-once target is ahead of the restored checkpoint, or has lost its marker, may run on
     /// and write rows twice (`eddyline.recovery.allow-duplicates`).
     pub allow_duplicates: bool,
+    /// Called before the checkpoints of a finished job are deleted; they stay when it fails. Whoever brings jobs back
+    /// after a crash notes here that this one is not to come back.
+    pub on_finish: Option<FinishHook>,
     /// How often watermarks are sent; zero sends one after every row and runs the whole job row by row.
     pub auto_watermark_interval: Duration,
     /// A split without rows for this long no longer holds back the watermark; None waits for ever.
@@ -63,6 +70,7 @@ impl JobConfig {
             ignore_unclaimed_state: false,
             takeover: false,
             allow_duplicates: false,
+            on_finish: None,
             auto_watermark_interval: Duration::from_millis(200),
             idle_timeout: Some(Duration::from_secs(30)),
             channel_capacity: 16,

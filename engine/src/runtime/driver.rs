@@ -266,7 +266,9 @@ impl Driver {
             Report::StopAsked(mode) => {
                 self.stop = Some(if self.stop == Some(StopMode::Cancel) { StopMode::Cancel } else { mode });
                 self.board.lock().state = JobState::Stopping;
-                return Ok(Some(Event::StopRequested { kind: CheckpointKind::Stop, now }));
+                let savepoint = mode == StopMode::Savepoint;
+                let kind = if savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Stop };
+                return Ok(Some(Event::StopRequested { kind, now }));
             }
             Report::Task { attempt, thread, what } if attempt == self.attempts => (thread, what),
             Report::Task { .. } => return Ok(None),
@@ -387,9 +389,12 @@ impl Driver {
 
     /// A job that has read all its input has no use for its checkpoints; a stopped one is resumed from them.
     fn finished(&self, run: &Run) -> Outcome {
-        if let Some(store) = self.store.as_ref().filter(|_| run.sources_left == 0)
-            && let Err(error) = store.clear()
-        {
+        if run.sources_left > 0 {
+            return Outcome::Finished;
+        }
+        let noted = self.config.on_finish.as_ref().map_or(Ok(()), |hook| hook());
+        let cleared = noted.and_then(|()| self.store.as_ref().map_or(Ok(()), |store| store.clear()));
+        if let Err(error) = cleared {
             tracing::warn!(job = self.config.name, %error, "checkpoints of a finished job could not be deleted");
         }
         Outcome::Finished

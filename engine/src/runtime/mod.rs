@@ -45,7 +45,7 @@ mod watermarks;
 mod tests;
 
 pub use collect::CollectSink;
-pub use config::{JobConfig, Restore};
+pub use config::{FinishHook, JobConfig, Restore};
 pub use handle::JobHandle;
 pub use job::Job;
 pub use journal::{CheckpointJournal, JournalEntry, JournalOwner};

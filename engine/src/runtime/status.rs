@@ -37,6 +37,8 @@ impl JobState {
 pub enum StopMode {
     /// With a last checkpoint, from which it can be resumed. Without a checkpoint folder the sinks are flushed.
     Checkpoint,
+    /// Like `Checkpoint`, and the checkpoint is a savepoint: it stays until the user deletes it.
+    Savepoint,
     /// At once; what came after the last checkpoint is forgotten.
     Cancel,
 }

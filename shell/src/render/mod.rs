@@ -12,6 +12,8 @@ use eddyline_engine::ChangelogBatch;
 
 pub use json::schema_json;
 pub use table::print_rows;
+#[cfg(feature = "server")]
+pub use text::value_text;
 
 /// The form of results on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

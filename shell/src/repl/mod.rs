@@ -108,8 +108,7 @@ fn history_file() -> Option<PathBuf> {
 
 /// Stops what still runs, each job with a last checkpoint.
 fn leave(session: &Session) -> Result<(), Failure> {
-    let running: Vec<JobHandle> =
-        session.jobs().iter().filter(|job| !job.status().state.is_terminal()).cloned().collect();
+    let running: Vec<JobHandle> = session.jobs().into_iter().filter(|job| !job.status().state.is_terminal()).collect();
     for job in &running {
         println!("stopping {} with a last checkpoint", job.name());
         job.stop(StopMode::Checkpoint);
@@ -145,7 +144,7 @@ fn show(outcome: Outcome, interrupt: &Interrupt) -> Result<(), Failure> {
         Outcome::Done(text) => println!("{text}"),
         Outcome::Rows { schema, rows } => print_rows(&[rows], &schema, &mut io::stdout().lock())?,
         Outcome::Started { job, .. } => println!("job '{}' is running; SHOW JOBS lists jobs", job.name()),
-        Outcome::Changes { schema, changes, job } => {
+        Outcome::Changes { schema, changes, job, .. } => {
             let mut out = io::BufWriter::new(io::stdout().lock());
             let mut writer = writer(OutputForm::Table, schema, io::stdout().is_terminal());
             follow(&changes, &job, writer.as_mut(), &mut out, interrupt)?;

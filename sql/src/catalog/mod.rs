@@ -25,6 +25,8 @@ use crate::types::ColumnType;
 pub const CATALOG: &str = "default_catalog";
 /// Name of the only database.
 pub const DATABASE: &str = "default_database";
+/// What clients of PostgreSQL call [`DATABASE`].
+pub const PUBLIC: &str = "public";
 
 /// A named query.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,13 +73,24 @@ impl CatalogObject {
 }
 
 /// All tables and views.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
     permanent: BTreeMap<String, CatalogObject>,
     temporary: BTreeMap<String, CatalogObject>,
 }
 
 impl Catalog {
+    /// The permanent objects of one catalog below the temporary ones of another.
+    pub fn layered(permanent: &Catalog, temporary: &Catalog) -> Self {
+        Catalog { permanent: permanent.permanent.clone(), temporary: temporary.temporary.clone() }
+    }
+
+    /// The permanent and the temporary objects, each as a catalog.
+    pub fn split(self) -> (Catalog, Catalog) {
+        let permanent = Catalog { permanent: self.permanent, temporary: BTreeMap::new() };
+        (permanent, Catalog { permanent: BTreeMap::new(), temporary: self.temporary })
+    }
+
     /// What `name` stands for; an unknown name is an error that suggests the nearest one.
     pub fn get(&self, name: &TableName) -> Result<&CatalogObject> {
         let found = if self.is_here(name) { self.find(name.table()) } else { None };
@@ -91,8 +104,12 @@ impl Catalog {
 
     /// True when `name` is qualified with nothing or with the only catalog and database.
     pub fn is_here(&self, name: &TableName) -> bool {
-        let qualifier = &name.parts[..name.parts.len().saturating_sub(1)];
-        qualifier.iter().rev().zip([DATABASE, CATALOG]).all(|(given, here)| given == here) && qualifier.len() <= 2
+        match &name.parts[..name.parts.len().saturating_sub(1)] {
+            [] => true,
+            [database] => database == DATABASE || database == PUBLIC,
+            [catalog, database] => catalog == CATALOG && (database == DATABASE || database == PUBLIC),
+            _ => false,
+        }
     }
 
     /// Names of all tables and views in order.

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::table::declared_type;
 use super::{Catalog, CatalogObject, CatalogTable, CatalogView};
 use crate::error::{Result, SqlError};
-use crate::statement::{ColumnDefinition, ColumnDefinitionKind, ObjectKind, Show, ShowFilter, TableName};
+use crate::parse::parse_script;
+use crate::statement::{ColumnDefinition, ColumnDefinitionKind, ObjectKind, Show, ShowFilter, Statement, TableName};
 
 /// One row of `DESCRIBE`.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,11 @@ impl CatalogTable {
 
     /// `CREATE TABLE` text that makes this table again, except that secrets are hidden.
     pub fn show_create(&self, temporary: bool) -> String {
+        self.create_text(temporary, redact)
+    }
+
+    /// `CREATE TABLE` text with option values as `shown` shows them.
+    fn create_text(&self, temporary: bool, shown: fn(&str, &str) -> String) -> String {
         let mut lines: Vec<String> = self.columns.iter().map(column_text).collect();
         if let Some(watermark) = &self.watermark {
             lines.push(format!("WATERMARK FOR {} AS {}", quoted(&watermark.column), watermark.expr));
@@ -70,7 +76,7 @@ impl CatalogTable {
         }
         if !self.options.is_empty() {
             let options: Vec<String> =
-                self.options.iter().map(|(k, v)| format!("{} = {}", literal(k), literal(&redact(k, v)))).collect();
+                self.options.iter().map(|(k, v)| format!("{} = {}", literal(k), literal(&shown(k, v)))).collect();
             let _ = write!(text, "\nWITH (\n  {}\n)", options.join(",\n  "));
         }
         text
@@ -94,6 +100,25 @@ impl CatalogView {
 }
 
 impl Catalog {
+    /// The statement that makes the table `name` again whatever else there is, secrets included. `text`, which made it,
+    /// where no other can be written.
+    pub(crate) fn definition(&self, name: &str, text: &str) -> String {
+        let Some(CatalogObject::Table(table)) = self.find(name) else { return text.to_string() };
+        let temporary = self.temporary.contains_key(name);
+        let plain: fn(&str, &str) -> String = |_, value| value.to_string();
+        let definition = table.create_text(temporary, plain);
+        // What sqlparser prints is not always what we read.
+        let read = parse_script(&definition).ok().and_then(|mut statements| statements.pop());
+        let again = read.and_then(|parsed| match parsed.statement {
+            Statement::CreateTable(create) => CatalogTable::new(&create, None, &[]).ok(),
+            _ => None,
+        });
+        match again.is_some_and(|again| again.create_text(temporary, plain) == definition) {
+            true => definition,
+            false => text.to_string(),
+        }
+    }
+
     /// The text of `SHOW CREATE TABLE` or `SHOW CREATE VIEW`.
     pub fn show_create(&self, kind: ObjectKind, name: &TableName) -> Result<String> {
         let temporary = self.temporary.contains_key(name.table());

@@ -1,0 +1,240 @@
+//! What PostgreSQL's clients ask pg_catalog and information_schema, answered by DataFusion and `datafusion-pg-catalog`
+//! over a mirror of our catalog: names and types, no rows.
+//!
+//! The database is `default_catalog`, its schema `public`, which is what such clients expect; both names may stand before
+//! a table in our own SQL too. Temporary objects of sessions are not shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session as DataFusionSession};
+use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_pg_catalog::setup_pg_catalog;
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use eddyline_sql::catalog::{CATALOG, CatalogObject, PUBLIC};
+use eddyline_sql::error::Location;
+use eddyline_sql::statement::{ObjectKind, TableName};
+use eddyline_sql::types::FlinkType;
+use eddyline_sql::{Engine, Parameter, Session, SqlError, SqlState};
+use futures::StreamExt;
+use pgwire::api::Type;
+
+use super::types::pg_type;
+use super::{asyncpg, catalog_functions, catalog_rewrite};
+
+/// Largest answer; the catalog's biggest table has a tenth of it.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Answers questions about the catalog.
+pub struct PgCatalog {
+    context: SessionContext,
+    parser: PostgresCompatibilityParser,
+}
+
+impl PgCatalog {
+    /// Mirrors the catalog of `engine`.
+    pub fn new(engine: &Arc<Engine>) -> Result<Self, SqlError> {
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, PUBLIC)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(true)
+            .with_target_partitions(1);
+        config.options_mut().sql_parser.map_string_types_to_utf8view = false;
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let context = SessionContext::new_with_state(state);
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        let objects = Objects { engine: Arc::clone(engine), seen: Mutex::default() };
+        catalog.register_schema(PUBLIC, Arc::new(objects)).map_err(failed)?;
+        context.register_catalog(CATALOG, catalog);
+        setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| failed(*e))?;
+        catalog_functions::register(&context);
+        Ok(PgCatalog { context, parser: PostgresCompatibilityParser::new() })
+    }
+
+    /// The types of a question's parameters, text where nothing says more.
+    pub async fn parameter_types(&self, sql: &str) -> Result<Vec<Type>, SqlError> {
+        if asyncpg::is_question(sql) {
+            return Ok(asyncpg::parameter_types());
+        }
+        let types = self.plan(sql).await?.get_parameter_types().map_err(failed)?;
+        let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+        let count = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
+        let mut result = vec![Type::TEXT; count];
+        for (name, data_type) in &types {
+            if let (Some(index), Some(data_type)) = (number(name), data_type) {
+                result[index - 1] = pg_type(&FlinkType::from_arrow(data_type));
+            }
+        }
+        Ok(result)
+    }
+
+    /// The columns of the answer.
+    pub async fn describe(&self, sql: &str, parameters: &[Parameter]) -> Result<SchemaRef, SqlError> {
+        if asyncpg::is_question(sql) {
+            return Ok(asyncpg::columns());
+        }
+        let plan = self.plan(sql).await?;
+        Ok(Arc::new(bind(plan, parameters)?.schema().as_arrow().clone()))
+    }
+
+    /// The answer.
+    pub async fn ask(&self, sql: &str, parameters: &[Parameter]) -> Result<(SchemaRef, Vec<RecordBatch>), SqlError> {
+        if asyncpg::is_question(sql) {
+            return Ok((asyncpg::columns(), vec![asyncpg::answer(parameters)?]));
+        }
+        let plan = bind(self.plan(sql).await?, parameters)?;
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        let frame = self.context.execute_logical_plan(plan).await.map_err(failed)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(failed)?;
+            bytes += batch.get_array_memory_size();
+            if bytes > MAX_ANSWER_BYTES {
+                return Err(SqlError::new(SqlState::LimitExceeded, "the answer is too large"));
+            }
+            batches.push(batch);
+        }
+        Ok((schema, batches))
+    }
+
+    async fn plan(&self, sql: &str) -> Result<LogicalPlan, SqlError> {
+        let mut statements = self.parser.parse(sql).map_err(|e| SqlError::new(SqlState::SyntaxError, e.to_string()))?;
+        let statement = statements.pop().ok_or_else(|| SqlError::internal("an empty question"))?;
+        let statement = catalog_rewrite::rewrite(statement);
+        let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
+        let plan = self.context.state().statement_to_plan(statement).await.map_err(failed)?;
+        let nothing = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        nothing.verify_plan(&plan).map_err(failed)?;
+        Ok(plan)
+    }
+}
+
+fn bind(plan: LogicalPlan, parameters: &[Parameter]) -> Result<LogicalPlan, SqlError> {
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    let value = |parameter: &Parameter| {
+        let data_type = match parameter.data_type.to_arrow() {
+            arrow::datatypes::DataType::Null => arrow::datatypes::DataType::Utf8,
+            data_type => data_type,
+        };
+        match &parameter.value {
+            Some(text) => ScalarValue::try_from_string(text.clone(), &data_type),
+            None => ScalarValue::try_from(&data_type),
+        }
+    };
+    let values = parameters.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    plan.with_param_values(ParamValues::from(values)).map_err(failed)
+}
+
+fn failed(error: DataFusionError) -> SqlError {
+    SqlError::from(error).with_hint("questions about the catalog are answered as far as known clients ask them")
+}
+
+/// A table or view with its columns.
+type Described = BTreeMap<String, Arc<Object>>;
+
+/// The permanent objects of our catalog.
+struct Objects {
+    engine: Arc<Engine>,
+    /// What was found at which version of the catalog.
+    seen: Mutex<Option<(u64, Arc<Described>)>>,
+}
+
+impl Objects {
+    fn now(&self) -> Arc<Described> {
+        let (catalog, version) = self.engine.catalog().snapshot();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, objects)) = &*seen
+            && *at == version
+        {
+            return Arc::clone(objects);
+        }
+        let session = Session::on(Arc::clone(&self.engine));
+        let describe = |name: &str| {
+            // A view that cannot be planned has no columns to show.
+            let schema = session.columns(name).ok()?;
+            let kind = catalog.find(name).map(CatalogObject::kind)?;
+            let at = TableName { parts: vec![name.to_string()], position: Location { line: 0, column: 0 } };
+            let definition = catalog.show_create(kind, &at).ok();
+            Some((name.to_string(), Arc::new(Object { schema, kind, definition })))
+        };
+        let objects: Arc<Described> = Arc::new(catalog.names().into_iter().filter_map(describe).collect());
+        *seen = Some((version, Arc::clone(&objects)));
+        objects
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Objects {
+    fn table_names(&self) -> Vec<String> {
+        self.now().keys().cloned().collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        Ok(self.now().get(name).map(|object| Arc::clone(object) as Arc<dyn TableProvider>))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.now().contains_key(name)
+    }
+}
+
+/// One table or view; it has no rows.
+#[derive(Debug)]
+struct Object {
+    schema: SchemaRef,
+    kind: ObjectKind,
+    definition: Option<String>,
+}
+
+#[async_trait]
+impl TableProvider for Object {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        match self.kind {
+            ObjectKind::Table => TableType::Base,
+            ObjectKind::View => TableType::View,
+        }
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        self.definition.as_deref()
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn DataFusionSession,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        Ok(Arc::new(EmptyExec::new(schema)))
+    }
+}

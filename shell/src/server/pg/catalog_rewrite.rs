@@ -1,0 +1,184 @@
+//! Brings questions about the catalog into forms that DataFusion can plan, after `datafusion-pg-catalog` has done its part.
+//!
+//! - A scalar subquery over tables that have no rows here is NULL.
+//! - Any other scalar subquery gives the largest of its at most one values: DataFusion wants to see that it is one.
+//! - `LIKE … ESCAPE 'x'` is a LIKE whose pattern has its escapes as backslashes.
+//! - A query that unfolds the keys of indexes (`generate_subscripts`) has no rows: there are no indexes.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+/// Tables of pg_catalog without a row that could belong to one of our objects.
+const EMPTY: &[&str] = &["pg_attrdef", "pg_sequence", "pg_description", "pg_shdescription"];
+
+/// Functions that make one value of many.
+const AGGREGATES: &[&str] =
+    &["max", "min", "count", "sum", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg"];
+
+/// The statement in a form that can be planned.
+pub fn rewrite(mut statement: Statement) -> Statement {
+    if let Statement::Query(query) = &statement
+        && calls(query, &["generate_subscripts"])
+        && let Some(nothing) = nothing_like(query)
+    {
+        return nothing;
+    }
+    let _ = statement.visit(&mut Rewriter);
+    statement
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Subquery(query) if reads_nothing(query) => *expr = Expr::value(Value::Null),
+            Expr::Subquery(query) => single(query),
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                if let Some(escape) = escape_text(escape_char.as_ref()).filter(|text| text != "\\") {
+                    *escape_char = None;
+                    **pattern = with_backslashes(pattern, &escape);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn select_of(query: &Query) -> Option<&Select> {
+    match query.body.as_ref() {
+        SetExpr::Select(select) => Some(select),
+        _ => None,
+    }
+}
+
+/// True for a query all of whose tables are empty here.
+fn reads_nothing(query: &Query) -> bool {
+    let is_empty = |factor: &TableFactor| match factor {
+        TableFactor::Table { name, .. } => last_part(name).is_some_and(|name| EMPTY.contains(&name.as_str())),
+        _ => false,
+    };
+    select_of(query).is_some_and(|select| {
+        !select.from.is_empty() && select.from.iter().all(|table| table.joins.is_empty() && is_empty(&table.relation))
+    })
+}
+
+fn last_part(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase())
+}
+
+/// `SELECT x FROM …` → `SELECT max(x) FROM …`.
+fn single(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    if select.from.is_empty() || grouped || select.distinct.is_some() {
+        return;
+    }
+    let [item] = select.projection.as_mut_slice() else { return };
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return };
+    if calls(expr, AGGREGATES) {
+        return;
+    }
+    *expr = call("max", vec![expr.clone()]);
+    query.limit_clause = None;
+    query.order_by = None;
+}
+
+/// True when `node` calls one of these functions, at any depth.
+fn calls<V: sqlparser::ast::Visit>(node: &V, names: &[&str]) -> bool {
+    visit_expressions(node, |expr| match expr {
+        Expr::Function(function) if last_part(&function.name).is_some_and(|name| names.contains(&name.as_str())) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    use sqlparser::ast::{Function, FunctionArgumentList, FunctionArguments};
+    let args = arguments.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn escape_text(escape: Option<&ValueWithSpan>) -> Option<String> {
+    match &escape?.value {
+        Value::SingleQuotedString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn with_backslashes(pattern: &Expr, escape: &str) -> Expr {
+    let text = |text: &str| Expr::value(Value::SingleQuotedString(text.to_string()));
+    call("replace", vec![Expr::Nested(Box::new(pattern.clone())), text(escape), text("\\")])
+}
+
+/// A query with the columns of `query` and no rows.
+fn nothing_like(query: &Query) -> Option<Statement> {
+    let select = select_of(query)?;
+    let mut columns = Vec::with_capacity(select.projection.len());
+    for item in &select.projection {
+        let name = match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => name.value.clone(),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last()?.value.clone(),
+            SelectItem::UnnamedExpr(_) => "?column?".to_string(),
+            _ => return None,
+        };
+        columns.push(format!("CAST(NULL AS TEXT) AS \"{}\"", name.replace('"', "\"\"")));
+    }
+    // The parameters stay, because the client sends their values.
+    let mut parameters = Vec::new();
+    let _: ControlFlow<()> = visit_expressions(query, |expr| {
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr {
+            parameters.push(format!(" AND CAST({name} AS TEXT) IS NULL"));
+        }
+        ControlFlow::Continue(())
+    });
+    let text = format!("SELECT {} WHERE false{}", columns.join(", "), parameters.concat());
+    Parser::parse_sql(&PostgreSqlDialect {}, &text).ok()?.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn check(sql: &str, expected: &str) {
+        let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
+        assert_eq!(rewrite(statement).to_string(), expected);
+    }
+
+    #[test]
+    fn questions_are_brought_into_forms_that_can_be_planned() {
+        check(
+            "SELECT (SELECT json_build_object(1) FROM pg_catalog.pg_sequence WHERE a = b), (SELECT c FROM pg_type WHERE o = t)",
+            "SELECT NULL, (SELECT max(c) FROM pg_type WHERE o = t)",
+        );
+        check("SELECT (SELECT count(*) FROM pg_type)", "SELECT (SELECT count(*) FROM pg_type)");
+        check("SELECT a LIKE $1 || '%' ESCAPE '/'", "SELECT a LIKE replace(($1 || '%'), '/', '\\')");
+        check(
+            "SELECT a.b, array_agg(x) AS c FROM (SELECT generate_subscripts(k, $1) FROM pg_index) AS a GROUP BY a.b",
+            "SELECT CAST(NULL AS TEXT) AS \"b\", CAST(NULL AS TEXT) AS \"c\" WHERE false AND CAST($1 AS TEXT) IS NULL",
+        );
+    }
+}

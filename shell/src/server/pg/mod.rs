@@ -1,0 +1,125 @@
+//! The Postgres door: whoever speaks PostgreSQL's protocol can use the engine.
+//!
+//! - `codec`, `login`, `cancel`: from a socket to a client that has logged in, within limits.
+//! - `script`, `command`: what clients send, cut and sorted.
+//! - `connection`, `extended`, `cursor`: the two ways to send statements, and cursors.
+//! - `answer`, `running`: results on their way, each with its own bounded channel; a slow reader holds back its own query
+//!   and nothing else.
+//! - `types`, `encode`, `text`, `numeric`, `parameter`: values in both directions.
+//! - `catalog`, `catalog_functions`, `catalog_rewrite`, `asyncpg`: pg_catalog and information_schema.
+
+mod answer;
+mod asyncpg;
+mod cancel;
+mod catalog;
+mod catalog_functions;
+mod catalog_rewrite;
+mod codec;
+mod command;
+mod connection;
+mod cursor;
+mod encode;
+mod extended;
+mod failure;
+mod login;
+mod numeric;
+mod parameter;
+mod running;
+mod script;
+mod text;
+mod types;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline_sql::Engine;
+use pgwire::tokio::TlsAcceptor;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::users::Users;
+use cancel::Cancels;
+use connection::Connection;
+
+pub use login::acceptor;
+
+/// What clients are told: the version of PostgreSQL whose catalog we imitate.
+const SERVER_VERSION: &str = "16.6";
+
+/// Sockets over the limit of connections: for logins that are under way, refusals and cancel requests.
+const SPARE_SOCKETS: usize = 64;
+
+/// How long to wait when no more sockets can be opened.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a client may use up.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once that have logged in.
+    pub connections: usize,
+    /// Until a login is complete.
+    pub login_timeout: Duration,
+    /// Largest message of a client that has logged in.
+    pub message_bytes: usize,
+}
+
+/// Everything that connections share.
+pub struct Door {
+    engine: Arc<Engine>,
+    limits: Limits,
+    users: Option<Users>,
+    tls: Option<TlsAcceptor>,
+    tls_required: bool,
+    cancels: Arc<Cancels>,
+    places: Arc<Semaphore>,
+    catalog: catalog::PgCatalog,
+}
+
+impl Door {
+    /// A door to `engine`. With `users` everybody must log in; with `tls_required` only encrypted connections may.
+    pub fn new(
+        engine: Arc<Engine>,
+        limits: Limits,
+        users: Option<Users>,
+        tls: Option<TlsAcceptor>,
+        tls_required: bool,
+    ) -> Result<Self, eddyline_sql::SqlError> {
+        let catalog = catalog::PgCatalog::new(&engine)?;
+        let places = Arc::new(Semaphore::new(limits.connections));
+        Ok(Door { engine, limits, users, tls, tls_required, cancels: Arc::default(), places, catalog })
+    }
+
+    /// Serves clients until the future is dropped.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let sockets = Arc::new(Semaphore::new(self.limits.connections + SPARE_SOCKETS));
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    if let Ok(permit) = Arc::clone(&sockets).try_acquire_owned() {
+                        tokio::spawn(Arc::clone(&self).attend(socket, peer, permit));
+                    }
+                }
+                Err(error) => {
+                    // Too many open files, mostly: those who are here go on.
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn attend(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let login = tokio::time::timeout(self.limits.login_timeout, login::login(&self, socket)).await;
+        match login {
+            Ok(Ok(Some(client))) => {
+                let ended = Connection::new(Arc::clone(&self), client).run().await;
+                tracing::debug!(%peer, ?ended, "a connection is closed");
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its login"),
+            Err(_) => tracing::debug!(%peer, "a login took too long"),
+        }
+        drop(permit);
+    }
+}

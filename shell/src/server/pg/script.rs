@@ -1,0 +1,304 @@
+//! Cuts what a client sends into statements, and sorts them: ours, questions about the catalog, and what only matters on
+//! the wire.
+
+use std::ops::ControlFlow;
+
+use eddyline_sql::catalog::Catalog;
+use eddyline_sql::parse::parse_script;
+use eddyline_sql::statement::ParsedStatement;
+use eddyline_sql::{Parameter, Result, SqlError};
+use sqlparser::ast::{Visit, visit_relations};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+use super::command::{self, Command};
+
+/// Words that only a question about the catalog has, when it names no table.
+const CATALOG_WORDS: &[&str] = &[
+    "version",
+    "current_schema",
+    "current_schemas",
+    "current_database",
+    "current_catalog",
+    "current_user",
+    "session_user",
+    "current_role",
+    "current_setting",
+    "set_config",
+    "format_type",
+    "obj_description",
+    "col_description",
+    "shobj_description",
+    "has_table_privilege",
+    "has_schema_privilege",
+    "has_database_privilege",
+    "quote_ident",
+    "to_regclass",
+    "regclass",
+    "regtype",
+    "regproc",
+    "regnamespace",
+    "inet_server_addr",
+];
+
+/// One statement of a client.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// For the session.
+    Statement(ParsedStatement),
+    /// About pg_catalog and information_schema, in PostgreSQL's dialect.
+    Catalog {
+        /// The question.
+        sql: String,
+        /// Values of its parameters.
+        parameters: Vec<Parameter>,
+    },
+    /// A cursor on one of the above.
+    Declare {
+        /// Its name.
+        name: String,
+        /// True when it outlives its transaction.
+        hold: bool,
+        /// The query.
+        query: Box<Request>,
+    },
+    /// For the connection.
+    Command(Command),
+}
+
+/// The statements of `sql`. `catalog` knows which tables are the user's.
+pub fn requests(sql: &str, catalog: &Catalog) -> Result<Vec<Request>> {
+    pieces(sql).into_iter().map(|(start, end)| request(sql, start, end, catalog)).collect()
+}
+
+fn request(sql: &str, start: usize, end: usize, catalog: &Catalog) -> Result<Request> {
+    let piece = &sql[start..end];
+    match command::parse(&sql[..start], piece)? {
+        Some(Command::Declare { name, hold, query }) => {
+            let begin = query.len() - query.trim_start().len();
+            let query = Box::new(request(&query, begin, query.len(), catalog)?);
+            return Ok(Request::Declare { name, hold, query });
+        }
+        Some(command) => return Ok(Request::Command(command)),
+        None => {}
+    }
+    if asks_catalog(piece, catalog) {
+        return Ok(Request::Catalog { sql: piece.to_string(), parameters: Vec::new() });
+    }
+    // Positions in errors are those of the whole text.
+    let mut padded: String = sql[..start].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+    padded.push_str(piece);
+    match parse_script(&padded)?.pop() {
+        Some(statement) => Ok(Request::Statement(statement)),
+        None => Err(SqlError::internal("an empty statement was not recognised")),
+    }
+}
+
+/// True for a query that reads only pg_catalog and information_schema, or that calls their functions on nothing.
+fn asks_catalog(piece: &str, catalog: &Catalog) -> bool {
+    let first = words(piece).next().unwrap_or_default();
+    if !["select", "with", "table", "values"].contains(&first.as_str()) {
+        return false;
+    }
+    let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, piece) else {
+        // psql and drivers ask in ways that sqlparser does not read; what they ask about gives them away.
+        return words(piece).any(|word| word.starts_with("pg_") || word == "information_schema");
+    };
+    let mut own = 0;
+    let mut asked = 0;
+    let ctes: Vec<String> = common_tables(&statements);
+    let _: ControlFlow<()> = visit_relations(&statements, |name| {
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.to_lowercase()).collect();
+        match parts.as_slice() {
+            [table] if ctes.contains(table) => {}
+            [.., schema, _] if schema == "pg_catalog" || schema == "information_schema" => asked += 1,
+            [table] if table.starts_with("pg_") && catalog.find(table).is_none() => asked += 1,
+            [function] if ["generate_series", "unnest"].contains(&function.as_str()) => {}
+            _ => own += 1,
+        }
+        ControlFlow::Continue(())
+    });
+    own == 0 && (asked > 0 || mentions_catalog(piece))
+}
+
+fn common_tables(statements: &[sqlparser::ast::Statement]) -> Vec<String> {
+    struct Names(Vec<String>);
+    impl sqlparser::ast::Visitor for Names {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &sqlparser::ast::Query) -> ControlFlow<()> {
+            let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+            self.0.extend(tables.map(|table| table.alias.name.value.to_lowercase()));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(Vec::new());
+    let _ = statements.to_vec().visit(&mut names);
+    names.0
+}
+
+fn mentions_catalog(piece: &str) -> bool {
+    words(piece)
+        .any(|word| word.starts_with("pg_") || word == "information_schema" || CATALOG_WORDS.contains(&word.as_str()))
+}
+
+/// The words outside of strings and comments, in lower case.
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let mut scanner = Scanner { text, at: 0 };
+    std::iter::from_fn(move || {
+        while let Some(token) = scanner.next_token() {
+            if let Token::Word(start, end) = token {
+                return Some(text[start..end].to_lowercase());
+            }
+        }
+        None
+    })
+}
+
+/// Where the statements of `sql` begin and end: cut at semicolons, except inside a statement set.
+fn pieces(sql: &str) -> Vec<(usize, usize)> {
+    let mut scanner = Scanner { text: sql, at: 0 };
+    let mut pieces = Vec::new();
+    let mut begin: Option<usize> = None;
+    let mut end = 0;
+    let mut first: Vec<String> = Vec::new();
+    let mut last = String::new();
+    while let Some(token) = scanner.next_token() {
+        match token {
+            Token::Semicolon => {
+                let in_set = ["execute", "statement", "set"].iter().eq(first.iter().take(3)) || is_begin_set(&first);
+                if !in_set || last == "end" {
+                    pieces.extend(begin.take().map(|begin| (begin, end)));
+                    first.clear();
+                }
+            }
+            Token::Word(from, to) => {
+                begin.get_or_insert(from);
+                last = sql[from..to].to_lowercase();
+                if first.len() < 3 {
+                    first.push(last.clone());
+                }
+                end = to;
+            }
+            Token::Other(from, to) => {
+                begin.get_or_insert(from);
+                last.clear();
+                end = to;
+            }
+        }
+    }
+    pieces.extend(begin.map(|begin| (begin, end)));
+    pieces
+}
+
+/// `BEGIN STATEMENT SET`.
+fn is_begin_set(first: &[String]) -> bool {
+    first.len() == 3 && first[0] == "begin" && first[1] == "statement" && first[2] == "set"
+}
+
+enum Token {
+    Semicolon,
+    Word(usize, usize),
+    Other(usize, usize),
+}
+
+/// Just enough of a tokenizer to know strings, quoted names, comments, words and semicolons.
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Scanner<'_> {
+    fn next_token(&mut self) -> Option<Token> {
+        loop {
+            let rest = &self.text[self.at..];
+            let c = rest.chars().next()?;
+            let start = self.at;
+            let is_hint = rest.starts_with("/*+");
+            if c.is_whitespace() {
+                self.at += c.len_utf8();
+            } else if rest.starts_with("--") {
+                self.at += rest.find('\n').unwrap_or(rest.len());
+            } else if rest.starts_with("/*") && !is_hint {
+                self.at += rest.find("*/").map_or(rest.len(), |end| end + 2);
+            } else if matches!(c, '\'' | '"' | '`') {
+                self.at += quoted_length(rest, c);
+                return Some(Token::Other(start, self.at));
+            } else if c == ';' {
+                self.at += 1;
+                return Some(Token::Semicolon);
+            } else if c.is_alphabetic() || c == '_' {
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$');
+                self.at += end.unwrap_or(rest.len());
+                return Some(Token::Word(start, self.at));
+            } else {
+                self.at += c.len_utf8();
+                return Some(Token::Other(start, self.at));
+            }
+        }
+    }
+}
+
+/// Bytes of the quoted piece at the beginning of `text`; a doubled quote is part of it.
+pub(super) fn quoted_length(text: &str, quote: char) -> usize {
+    let mut at = 1;
+    while let Some(found) = text[at..].find(quote) {
+        at += found + 1;
+        if !text[at..].starts_with(quote) {
+            return at;
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn cut(sql: &str) -> Vec<&str> {
+        pieces(sql).into_iter().map(|(start, end)| &sql[start..end]).collect()
+    }
+
+    #[test]
+    fn semicolons_cut_only_between_statements() {
+        assert_eq!(cut("  ; ;"), Vec::<&str>::new());
+        assert_eq!(cut("SELECT ';' -- ; x\n, `a;b`;SELECT 2 /* ; */ ;"), ["SELECT ';' -- ; x\n, `a;b`", "SELECT 2"]);
+        let set = "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END";
+        assert_eq!(cut(&format!("{set}; SHOW JOBS")), [set, "SHOW JOBS"]);
+        assert_eq!(cut("BEGIN; SELECT 1; END"), ["BEGIN", "SELECT 1", "END"]);
+        assert_eq!(cut("SELECT 'it''s; ok'"), ["SELECT 'it''s; ok'"]);
+    }
+
+    #[test]
+    fn questions_about_the_catalog_are_told_from_queries() {
+        let check = |sql: &str, expected: bool| {
+            assert_eq!(asks_catalog(sql, &Catalog::default()), expected, "{sql}");
+        };
+        check("SELECT * FROM pg_catalog.pg_class", true);
+        check("select relname from pg_class c join information_schema.tables t on true", true);
+        check("SELECT version()", true);
+        check("select 'x'::regclass", true);
+        check("WITH c AS (SELECT 1 FROM pg_type) SELECT * FROM c", true);
+        check("SELECT 1", false);
+        check("SELECT 'pg_class'", false);
+        check("SELECT * FROM orders", false);
+        check("SELECT * FROM orders JOIN pg_class ON true", false);
+        check("SHOW TABLES", false);
+    }
+
+    #[test]
+    fn positions_are_those_of_the_whole_text() {
+        let error = requests("BEGIN;\nSELECT 1;\n  SELEC 2", &Catalog::default()).unwrap_err();
+        let at = error.position.unwrap();
+        assert_eq!((at.line, at.column), (3, 3));
+    }
+
+    #[test]
+    fn what_is_no_statement_of_ours_is_ours_to_refuse() {
+        assert!(matches!(requests("SELECT a FROM t", &Catalog::default()).unwrap()[..], [Request::Statement(_)]));
+        assert!(matches!(requests("ROLLBACK", &Catalog::default()).unwrap()[..], [Request::Command(_)]));
+    }
+}

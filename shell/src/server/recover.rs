@@ -1,0 +1,117 @@
+//! Brings a server back to what its journal says: the catalog at once, then each job from its newest checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use eddyline_engine::checkpoint::list;
+use eddyline_engine::connector::Registry;
+use eddyline_engine::runtime::Restore;
+use eddyline_sql::catalog::Catalog;
+use eddyline_sql::config::{PIPELINE_NAME, RECOVERY_PATH};
+use eddyline_sql::jobs::JobPhase;
+use eddyline_sql::parse::parse_script;
+use eddyline_sql::statement::{ParsedStatement, Statement};
+use eddyline_sql::{Engine, Session, SqlError, SqlState};
+
+use super::store::{Contents, LiveJob, Store};
+use crate::failure::Failure;
+
+/// First and longest delay before another attempt to start a job.
+const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A job that is to start again.
+pub struct Comeback {
+    job: LiveJob,
+    statements: Vec<ParsedStatement>,
+    /// The catalog as it was when the job was submitted.
+    catalog: Catalog,
+    name: String,
+}
+
+/// The engine with its catalog, and the jobs that are to start again. They are listed already.
+pub fn recover(
+    registry: Registry,
+    store: Arc<Store>,
+    contents: Contents,
+    dir: &Path,
+) -> Result<(Arc<Engine>, Vec<Comeback>), Failure> {
+    let mut session = Session::new(registry.clone());
+    let mut catalogs: BTreeMap<u64, Catalog> = BTreeMap::new();
+    let mut keep = |version: usize, session: &Session| {
+        let version = version as u64;
+        if contents.jobs.iter().any(|job| job.record.catalog_version == version) {
+            catalogs.insert(version, session.catalog());
+        }
+    };
+    keep(0, &session);
+    for (index, text) in contents.catalog.iter().enumerate() {
+        let replayed = parse_script(text).and_then(|statements| statements.iter().try_for_each(|s| session.replay(s)));
+        replayed.map_err(|e| Failure::sql(&e, &format!("change {} of the catalog in the journal", index + 1), text))?;
+        keep(index + 1, &session);
+    }
+    let state = (session.catalog(), contents.catalog.len() as u64);
+    let engine = Engine::durable(registry, state, store, dir.join("checkpoints"));
+    let engine = Arc::new(engine.with_checkpoint_journals(eddyline_connectors::jdbc::open_journal));
+    let mut comebacks = Vec::new();
+    for job in contents.jobs {
+        let catalog = catalogs.get(&job.record.catalog_version).cloned().unwrap_or_default();
+        let statements = parse_script(&job.record.script)
+            .map_err(|e| Failure::sql(&e, "a job in the journal", &job.record.script))?;
+        let name = statements.iter().find_map(pipeline_name).unwrap_or_default();
+        engine.jobs().announce(&job.record.id, Some(name.clone()), "").map_err(|e| Failure::Message(e.render("")))?;
+        comebacks.push(Comeback { job, statements, catalog, name });
+    }
+    Ok((engine, comebacks))
+}
+
+fn pipeline_name(statement: &ParsedStatement) -> Option<String> {
+    match &statement.statement {
+        Statement::Set { key, value, .. } if key == PIPELINE_NAME => Some(value.clone()),
+        _ => None,
+    }
+}
+
+impl Comeback {
+    /// Starts the job, again and again while the outside world does not let it; ends when it runs, when it never will,
+    /// when it was stopped, or when `closing` is closed.
+    pub fn run(self, engine: &Arc<Engine>, checkpoints: &Path, closing: &Receiver<()>) {
+        let id = &self.job.record.id;
+        let mut delay = DELAYS.0;
+        loop {
+            let Err(error) = self.start(engine, checkpoints) else { return };
+            let retriable = matches!(error.state, SqlState::SystemError | SqlState::IoError);
+            tracing::warn!(job = self.name, %error, retriable, "a job cannot start again");
+            let phase = if retriable { JobPhase::Starting(Some(error)) } else { JobPhase::Refused(error) };
+            if !engine.jobs().advance(id, phase) || !retriable {
+                return;
+            }
+            if closing.recv_timeout(delay) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            delay = (delay * 2).min(DELAYS.1);
+        }
+    }
+
+    fn start(&self, engine: &Arc<Engine>, checkpoints: &Path) -> Result<(), SqlError> {
+        let mut session = Session::resuming(Arc::clone(engine), self.catalog.clone(), &self.job.record.id);
+        if let Some((last, before)) = self.statements.split_last() {
+            before.iter().try_for_each(|statement| session.replay(statement))?;
+            if session.setting(RECOVERY_PATH).is_some() && self.has_own_checkpoint(checkpoints) {
+                // The job has left the savepoint behind that it was submitted with.
+                session.set_restore(Restore::Latest);
+            }
+            session.execute(last)?;
+        }
+        Ok(())
+    }
+
+    /// True when a checkpoint of the job was taken after it was submitted.
+    fn has_own_checkpoint(&self, checkpoints: &Path) -> bool {
+        let entries = list(&checkpoints.join(&self.name)).unwrap_or_default();
+        let manifests = entries.iter().filter_map(|entry| entry.manifest.as_ref());
+        manifests.into_iter().any(|manifest| manifest.created_ms >= self.job.started_ms)
+    }
+}

@@ -1,0 +1,218 @@
+//! The jobs of an engine: who is there, under which id and name, and how each is doing.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use eddyline_engine::runtime::{JobHandle, JobStatus};
+
+use crate::error::{Result, SqlError, SqlState};
+
+/// Jobs that have ended and are still listed.
+const ENDED_KEPT: usize = 100;
+
+/// One job.
+#[derive(Debug, Clone)]
+pub struct JobEntry {
+    /// Its id: 32 hexadecimal digits.
+    pub id: String,
+    /// Its name, which owns its checkpoints.
+    pub name: String,
+    /// When it was submitted, or brought back by a restart.
+    pub started_at: SystemTime,
+    /// True for the job behind a SELECT, which ends with its reader.
+    pub query: bool,
+    /// How far it has come.
+    pub phase: JobPhase,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone)]
+pub enum JobPhase {
+    /// Its sources and sinks are being opened, for the first time or after this failure.
+    Starting(Option<SqlError>),
+    /// It runs or has ended.
+    Running(JobHandle),
+    /// It could not start.
+    Refused(SqlError),
+}
+
+impl JobEntry {
+    /// True when it does nothing more.
+    pub fn is_ended(&self) -> bool {
+        match &self.phase {
+            JobPhase::Starting(_) => false,
+            JobPhase::Running(job) => job.status().state.is_terminal(),
+            JobPhase::Refused(_) => true,
+        }
+    }
+
+    /// Flink's word for its state.
+    pub fn state(&self) -> String {
+        match &self.phase {
+            JobPhase::Starting(None) => "INITIALIZING".to_string(),
+            JobPhase::Starting(Some(_)) => "RESTARTING".to_string(),
+            JobPhase::Running(job) => format!("{:?}", job.status().state).to_uppercase(),
+            JobPhase::Refused(_) => "FAILED".to_string(),
+        }
+    }
+
+    /// Its figures, once it runs.
+    pub fn status(&self) -> Option<JobStatus> {
+        match &self.phase {
+            JobPhase::Running(job) => Some(job.status()),
+            _ => None,
+        }
+    }
+
+    /// Its newest failure, if there was one.
+    pub fn error(&self) -> Option<String> {
+        match &self.phase {
+            JobPhase::Starting(error) => error.as_ref().map(|e| e.message.clone()),
+            JobPhase::Running(job) => job.status().last_error,
+            JobPhase::Refused(error) => Some(error.message.clone()),
+        }
+    }
+}
+
+/// The jobs of an engine, the oldest first.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    entries: Mutex<Vec<JobEntry>>,
+}
+
+impl Jobs {
+    /// All jobs: those that run, and the newest of those that have ended; queries only while they run.
+    pub fn list(&self) -> Vec<JobEntry> {
+        let mut entries = self.lock();
+        prune(&mut entries);
+        entries.clone()
+    }
+
+    /// Handles of all jobs that have been started.
+    pub fn handles(&self) -> Vec<JobHandle> {
+        let handle = |entry: &JobEntry| match &entry.phase {
+            JobPhase::Running(job) => Some(job.clone()),
+            _ => None,
+        };
+        self.lock().iter().filter_map(handle).collect()
+    }
+
+    /// The job with this id, or else the newest of this name.
+    pub fn find(&self, id_or_name: &str) -> Result<JobEntry> {
+        let entries = self.lock();
+        let by_name = || entries.iter().rfind(|e| e.name == id_or_name && !e.query);
+        entries.iter().find(|e| e.id == id_or_name).or_else(by_name).cloned().ok_or_else(|| {
+            SqlError::new(SqlState::UndefinedObject, format!("there is no job '{id_or_name}'"))
+                .with_hint("SHOW JOBS lists the jobs")
+        })
+    }
+
+    /// Lists a job that is about to start and gives it a name: `given`, which no other job that runs may have, or
+    /// `derived` with a number behind it when that is taken.
+    pub fn announce(&self, id: &str, given: Option<String>, derived: &str) -> Result<String> {
+        let mut entries = self.lock();
+        prune(&mut entries);
+        let taken = |name: &str| entries.iter().any(|e| e.name == name && !e.query && e.id != id && !e.is_ended());
+        let name = match given {
+            Some(name) if taken(&name) => {
+                return Err(SqlError::new(SqlState::DuplicateObject, format!("a job named '{name}' is running"))
+                    .with_hint("SET 'pipeline.name' to another name, or STOP JOB first"));
+            }
+            Some(name) => name,
+            None => numbered(derived).find(|name| !taken(name)).unwrap_or_default(),
+        };
+        let phase = JobPhase::Starting(None);
+        match entries.iter_mut().find(|e| e.id == id) {
+            Some(entry) => (entry.name, entry.phase) = (name.clone(), phase),
+            None => entries.push(JobEntry {
+                id: id.to_string(),
+                name: name.clone(),
+                started_at: SystemTime::now(),
+                query: false,
+                phase,
+            }),
+        }
+        Ok(name)
+    }
+
+    /// Lists the job behind a SELECT.
+    pub(crate) fn add_query(&self, id: String, job: JobHandle) {
+        let mut entries = self.lock();
+        prune(&mut entries);
+        let (name, started_at) = (job.name().to_string(), SystemTime::now());
+        entries.push(JobEntry { id, name, started_at, query: true, phase: JobPhase::Running(job) });
+    }
+
+    /// Says how far a job has come. False when it is no longer listed, because it was stopped before it ran.
+    pub fn advance(&self, id: &str, phase: JobPhase) -> bool {
+        match self.lock().iter_mut().find(|e| e.id == id) {
+            Some(entry) => {
+                entry.phase = phase;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a job off the list.
+    pub(crate) fn remove(&self, id: &str) {
+        self.lock().retain(|e| e.id != id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<JobEntry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops queries that have ended, and the oldest of all that have ended.
+fn prune(entries: &mut Vec<JobEntry>) {
+    entries.retain(|e| !(e.query && e.is_ended()));
+    let mut surplus = entries.iter().filter(|e| e.is_ended()).count().saturating_sub(ENDED_KEPT);
+    entries.retain(|e| {
+        let drop = surplus > 0 && e.is_ended();
+        surplus -= usize::from(drop);
+        !drop
+    });
+}
+
+/// `name`, `name-2`, `name-3`, …
+fn numbered(name: &str) -> impl Iterator<Item = String> + '_ {
+    std::iter::once(name.to_string()).chain((2..).map(move |n: u64| format!("{name}-{n}")))
+}
+
+/// A new id of a job.
+pub(crate) fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn derived_names_are_numbered_and_given_ones_are_refused_when_taken() {
+        let jobs = Jobs::default();
+        assert_eq!(jobs.announce("a", None, "insert-into_t").unwrap(), "insert-into_t");
+        assert_eq!(jobs.announce("b", None, "insert-into_t").unwrap(), "insert-into_t-2");
+        assert_eq!(jobs.announce("a", None, "insert-into_t").unwrap(), "insert-into_t", "its own name is free");
+        let error = jobs.announce("c", Some("insert-into_t".into()), "").unwrap_err();
+        assert_eq!(error.sqlstate(), "42710");
+        jobs.advance("a", JobPhase::Refused(SqlError::internal("x")));
+        assert_eq!(jobs.announce("c", Some("insert-into_t".into()), "").unwrap(), "insert-into_t");
+        assert_eq!(jobs.find("insert-into_t").unwrap().id, "c");
+        assert_eq!(jobs.find("a").unwrap().state(), "FAILED");
+    }
+
+    #[test]
+    fn only_the_newest_of_the_ended_jobs_are_kept() {
+        let jobs = Jobs::default();
+        for i in 0..ENDED_KEPT + 20 {
+            jobs.announce(&i.to_string(), None, "n").unwrap();
+            jobs.advance(&i.to_string(), JobPhase::Refused(SqlError::internal("x")));
+        }
+        assert_eq!(jobs.list().len(), ENDED_KEPT);
+        assert!(jobs.find("19").is_err() && jobs.find("20").is_ok());
+    }
+}
