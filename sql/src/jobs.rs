@@ -107,12 +107,13 @@ impl Jobs {
         })
     }
 
-    /// Lists a job that is about to start and gives it a name: `given`, which no other job that runs may have, or
-    /// `derived` with a number behind it when that is taken.
-    pub fn announce(&self, id: &str, given: Option<String>, derived: &str) -> Result<String> {
+    /// Lists a job that is about to start and gives it a name: `given`, or `derived`. When names are to be `unique`, no
+    /// other job that runs may have the given one, and the derived one gets a number behind it when it is taken.
+    pub fn announce(&self, id: &str, given: Option<String>, derived: &str, unique: bool) -> Result<String> {
         let mut entries = self.lock();
         prune(&mut entries);
-        let taken = |name: &str| entries.iter().any(|e| e.name == name && !e.query && e.id != id && !e.is_ended());
+        let is_other = |e: &&JobEntry| unique && !e.query && e.id != id && !e.is_ended();
+        let taken = |name: &str| entries.iter().filter(is_other).any(|e| e.name == name);
         let name = match given {
             Some(name) if taken(&name) => {
                 return Err(SqlError::new(SqlState::DuplicateObject, format!("a job named '{name}' is running"))
@@ -194,14 +195,14 @@ mod tests {
     #[test]
     fn derived_names_are_numbered_and_given_ones_are_refused_when_taken() {
         let jobs = Jobs::default();
-        assert_eq!(jobs.announce("a", None, "insert-into_t").unwrap(), "insert-into_t");
-        assert_eq!(jobs.announce("b", None, "insert-into_t").unwrap(), "insert-into_t-2");
-        assert_eq!(jobs.announce("a", None, "insert-into_t").unwrap(), "insert-into_t", "its own name is free");
-        let error = jobs.announce("c", Some("insert-into_t".into()), "").unwrap_err();
+        assert_eq!(jobs.announce("a", None, "insert-into_t", true).unwrap(), "insert-into_t");
+        assert_eq!(jobs.announce("b", None, "insert-into_t", true).unwrap(), "insert-into_t-2");
+        assert_eq!(jobs.announce("a", None, "insert-into_t", true).unwrap(), "insert-into_t", "its own name is free");
+        let error = jobs.announce("c", Some("insert-into_t".into()), "", true).unwrap_err();
         assert_eq!(error.sqlstate(), "42710");
         jobs.advance("a", JobPhase::Refused(SqlError::internal("x")));
-        assert_eq!(jobs.announce("c", Some("insert-into_t".into()), "").unwrap(), "insert-into_t");
-        assert_eq!(jobs.find("insert-into_t").unwrap().id, "c");
+        assert_eq!(jobs.announce("c", Some("insert-into_t".into()), "", true).unwrap(), "insert-into_t");
+        assert_eq!(jobs.find("insert-into_t", true).unwrap().id, "c");
         assert_eq!(jobs.find("a").unwrap().state(), "FAILED");
     }
 
@@ -209,7 +210,7 @@ mod tests {
     fn only_the_newest_of_the_ended_jobs_are_kept() {
         let jobs = Jobs::default();
         for i in 0..ENDED_KEPT + 20 {
-            jobs.announce(&i.to_string(), None, "n").unwrap();
+            jobs.announce(&i.to_string(), None, "n", false).unwrap();
             jobs.advance(&i.to_string(), JobPhase::Refused(SqlError::internal("x")));
         }
         assert_eq!(jobs.list().len(), ENDED_KEPT);

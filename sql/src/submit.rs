@@ -76,7 +76,9 @@ impl Session {
             // Stopped before it could start again.
             engine.jobs().find(&id)?;
         }
-        let name = engine.jobs().announce(&id, self.settings.text(config::PIPELINE_NAME), &derived)?;
+        // The jobs of a process that forgets them are told apart by their checkpoints alone, as ever.
+        let (given, unique) = (self.settings.text(config::PIPELINE_NAME), engine.journal().is_some());
+        let name = engine.jobs().announce(&id, given, &derived, unique)?;
         let bounded = planned.dataflow.is_bounded();
         let started = self.insert_config(&name, &planned).and_then(|mut config| {
             if let Some(journal) = engine.journal() {

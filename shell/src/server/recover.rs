@@ -61,7 +61,10 @@ pub fn recover(
         let statements = parse_script(&job.record.script)
             .map_err(|e| Failure::sql(&e, "a job in the journal", &job.record.script))?;
         let name = statements.iter().find_map(pipeline_name).unwrap_or_default();
-        engine.jobs().announce(&job.record.id, Some(name.clone()), "").map_err(|e| Failure::Message(e.render("")))?;
+        engine
+            .jobs()
+            .announce(&job.record.id, Some(name.clone()), "", true)
+            .map_err(|e| Failure::Message(e.render("")))?;
         comebacks.push(Comeback { job, statements, catalog, name });
     }
     Ok((engine, comebacks))
