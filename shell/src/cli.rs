@@ -60,6 +60,10 @@ pub struct RunArguments {
     /// Shut out another process that still runs the jobs of this file; it stops and commits nothing more.
     #[arg(long)]
     pub takeover: bool,
+    /// Show jobs, lag and checkpoints at this loopback address: a page at /, Prometheus metrics, Flink's REST shapes.
+    #[cfg(feature = "server")]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<std::net::SocketAddr>,
     /// Print a line {"schema": [{"name", "type"}, …]} before the changes (with --output jsonl).
     #[arg(long)]
     pub schema: bool,

@@ -16,6 +16,8 @@ mod checkpoints;
 mod cli;
 mod failure;
 mod follow;
+#[cfg(feature = "server")]
+mod http;
 mod interrupt;
 mod options;
 mod progress;

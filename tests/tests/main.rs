@@ -6,6 +6,7 @@ mod crash_points;
 mod debezium;
 mod explain;
 mod failures;
+mod http;
 mod jdbc_commits;
 mod jdbc_connector;
 mod jdbc_jobs;

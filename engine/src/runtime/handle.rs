@@ -40,6 +40,11 @@ impl JobHandle {
         &self.board.name
     }
 
+    /// The pipeline's identity as 32 hexadecimal digits: the same after every restart of a job with checkpoints.
+    pub fn id(&self) -> &str {
+        &self.board.id
+    }
+
     /// How the job is now.
     pub fn status(&self) -> JobStatus {
         self.board.status()
@@ -92,6 +97,11 @@ impl JobHandle {
         self.board.lock().checkpoints.iter().cloned().collect()
     }
 
+    /// How long the job ran, once it has ended.
+    pub fn ended_after(&self) -> Option<Duration> {
+        self.board.lock().ended_after
+    }
+
     /// When the job was started.
     pub fn started_at(&self) -> SystemTime {
         self.board.started_at
@@ -116,6 +126,7 @@ impl fmt::Debug for JobHandle {
 
 /// What the driver posts and handles read.
 pub(super) struct Board {
+    id: String,
     name: String,
     metrics: Metrics,
     started: Instant,
@@ -135,6 +146,7 @@ pub(super) struct View {
     pub(super) failed_checkpoints: u64,
     pub(super) last_error: Option<String>,
     pub(super) restored_from: Option<RestoredFrom>,
+    ended_after: Option<Duration>,
     outcome: Option<Result<JobSummary>>,
 }
 
@@ -171,7 +183,7 @@ impl View {
 
 impl Board {
     /// The board of a job that starts now.
-    pub(super) fn new(name: String, metrics: Metrics) -> Self {
+    pub(super) fn new(pipeline: &str, name: String, metrics: Metrics) -> Self {
         let view = View {
             state: JobState::Running,
             restarts: 0,
@@ -181,9 +193,11 @@ impl Board {
             failed_checkpoints: 0,
             last_error: None,
             restored_from: None,
+            ended_after: None,
             outcome: None,
         };
         Board {
+            id: pipeline.replace('-', ""),
             name,
             metrics,
             started: Instant::now(),
@@ -230,6 +244,7 @@ impl Board {
         if let Some(error) = &error {
             view.last_error = Some(error.to_string());
         }
+        view.ended_after = Some(summary.elapsed);
         view.outcome = Some(error.map_or(Ok(summary), Err));
         drop(view);
         self.post(JobEvent::Ended(state));
