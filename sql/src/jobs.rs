@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(error.sqlstate(), "42710");
         jobs.advance("a", JobPhase::Refused(SqlError::internal("x")));
         assert_eq!(jobs.announce("c", Some("insert-into_t".into()), "", true).unwrap(), "insert-into_t");
-        assert_eq!(jobs.find("insert-into_t", true).unwrap().id, "c");
+        assert_eq!(jobs.find("insert-into_t").unwrap().id, "c");
         assert_eq!(jobs.find("a").unwrap().state(), "FAILED");
     }
 
