@@ -203,15 +203,13 @@ impl<F: FnMut(usize, Option<&Expr>)> Visitor for Placeholders<F> {
         {
             self.0(index, Some(expr));
         }
-        match expr {
-            Expr::Value(value) => match &value.value {
-                Value::Placeholder(name) => match index_of(name) {
-                    Some(index) => self.0(index, None),
-                    None => return ControlFlow::Break(SqlError::encountered(name, value.span.start)),
-                },
-                _ => {}
-            },
-            _ => {}
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+        {
+            match index_of(name) {
+                Some(index) => self.0(index, None),
+                None => return ControlFlow::Break(SqlError::encountered(name, value.span.start)),
+            }
         }
         ControlFlow::Continue(())
     }
