@@ -52,6 +52,14 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// A view or a table that cannot be read, now or any more.
+    #[error("{message}")]
+    Unavailable {
+        /// Which one, and why.
+        message: String,
+        /// What the user can do about it.
+        hint: Option<String>,
+    },
     /// An Arrow kernel refused.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -110,6 +118,11 @@ impl Error {
         Error::Io { context: context.into(), source }
     }
 
+    /// A view or a table that cannot be read.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Error::Unavailable { message: message.into(), hint: None }
+    }
+
     /// A broken invariant.
     pub fn internal(message: impl Into<String>) -> Self {
         Error::Internal(message.into())
@@ -121,6 +134,7 @@ impl Error {
             Error::Data { hint, .. }
             | Error::Option { hint, .. }
             | Error::Connector { hint, .. }
+            | Error::Unavailable { hint, .. }
             | Error::Checkpoint { hint, .. } => hint.as_deref(),
             _ => None,
         }
@@ -132,6 +146,7 @@ impl Error {
             Error::Data { hint, .. }
             | Error::Option { hint, .. }
             | Error::Connector { hint, .. }
+            | Error::Unavailable { hint, .. }
             | Error::Checkpoint { hint, .. } => *hint = Some(text.into()),
             _ => {}
         }
@@ -149,6 +164,7 @@ impl Error {
         match self {
             Error::Data { .. } | Error::Expression(_) => "22000",
             Error::Option { .. } => "22023",
+            Error::Unavailable { .. } => "55000",
             Error::Connector { .. } => "58000",
             Error::Checkpoint { .. } | Error::Io { .. } => "58030",
             Error::Arrow(_) | Error::Internal(_) => "XX000",

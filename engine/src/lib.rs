@@ -13,6 +13,7 @@ pub mod dataflow;
 pub mod error;
 pub mod operator;
 pub mod operators;
+pub mod relation;
 pub mod runtime;
 pub mod state;
 pub mod testing;

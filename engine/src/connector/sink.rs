@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::changelog::ChangelogBatch;
 use crate::dataflow::Subtask;
 use crate::error::Result;
+use crate::state::States;
 use crate::time::Epoch;
 
 /// What a sink must keep from `prepare` to `apply`: bytes in the sink's own format, stored with the checkpoint.
@@ -57,6 +58,18 @@ pub trait Sink: Send {
     /// Phase one at the barrier of `epoch`: afterwards every row written so far is either durable in the target or in
     /// the returned log.
     fn prepare(&mut self, epoch: Epoch) -> Result<EpochLog>;
+
+    /// Everything that the sink must remember over a restart, by stable name; as it stands at the end of `prepare`. Keyed
+    /// states want their rows spread by hash.
+    fn states(&mut self) -> States<'_> {
+        States::none()
+    }
+
+    /// All states hold what they held at `epoch` of this pipeline; None when the job starts without a checkpoint of its
+    /// own. Called once, before the first row.
+    fn restored(&mut self, _epoch: Option<Epoch>) -> Result<()> {
+        Ok(())
+    }
 
     /// Bytes that wait in memory for the next log. Much of it makes the runtime take a checkpoint before its time.
     fn log_bytes(&self) -> usize {

@@ -134,12 +134,7 @@ impl Chain {
         let mut frozen = Vec::new();
         for node in &mut self.nodes {
             if let Body::Operator(operator) = &mut node.body {
-                let states: Result<Vec<_>, _> = operator
-                    .states()
-                    .into_iter()
-                    .map(|(name, state)| Ok::<_, crate::Error>((name, state.distribution(), state.snapshot()?)))
-                    .collect();
-                frozen.push(FrozenNode::of_states(node.uid.clone(), states?));
+                frozen.push(FrozenNode::of_states(node.uid.clone(), operator.states())?);
             }
         }
         crash::point("checkpoint.state-frozen")?;
@@ -147,7 +142,8 @@ impl Chain {
         for node in &mut self.nodes {
             if let Body::Sink(sink, ledger) = &mut node.body {
                 ledger.push(barrier.epoch, subtask, sink.prepare(barrier.epoch)?);
-                frozen.push(FrozenNode::of_log(node.uid.clone(), ledger.of_subtask(subtask)));
+                let states = FrozenNode::of_states(node.uid.clone(), sink.states())?;
+                frozen.push(states.with_log(ledger.of_subtask(subtask)));
                 crash::point("checkpoint.sink-prepared")?;
             }
         }

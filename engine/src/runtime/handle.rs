@@ -282,6 +282,7 @@ fn duplicate(error: &Error) -> Error {
             Error::Connector { connector, message, hint, retriable: *retriable }
         }
         Error::Checkpoint { message, hint } => Error::Checkpoint { message: message.clone(), hint: hint.clone() },
+        Error::Unavailable { message, hint } => Error::Unavailable { message: message.clone(), hint: hint.clone() },
         Error::Io { context, source } => {
             Error::Io { context: context.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
         }

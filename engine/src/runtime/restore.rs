@@ -2,21 +2,21 @@
 //!
 //! Order: sinks first, because taking over their target shuts out writers of an earlier run and shows which epochs are
 //! visible already; epochs that the checkpoint has decided and the target does not show are applied, and that is
-//! recorded. Then operators get the rows of the key groups that they own, whatever the parallelism was when they were
-//! written. Sources last.
+//! recorded. Then operators and sinks get the rows of the key groups that they own, whatever the parallelism was when they
+//! were written. Sources last.
 
 use std::sync::Arc;
 
 use super::JobConfig;
 use super::committing::Committing;
 use super::ledger::Ledger;
-use crate::checkpoint::{CheckpointStore, Facts, OperatorEntry, Restored};
+use crate::checkpoint::{CheckpointStore, Facts, OperatorEntry, Restored, StateEntry};
 use crate::connector::{Guard, Sink, SinkContext, SinkFactory, SourceReader};
 use crate::crash;
-use crate::dataflow::{Dataflow, Node, NodeKind, OperatorFactory, Subtask, Uid};
+use crate::dataflow::{Dataflow, Node, NodeKind, Subtask, Uid};
 use crate::error::{Error, Result};
 use crate::operator::Operator;
-use crate::state::{Distribution, key_group};
+use crate::state::{Distribution, States, key_group};
 use crate::time::Epoch;
 
 /// One subtask of a node, ready to run.
@@ -77,9 +77,10 @@ impl Opening<'_> {
         let first = self.record(&committers)?;
         for (id, node) in self.dataflow.nodes.iter().enumerate() {
             if let NodeKind::Operator(factory) = &node.kind {
-                let operators = open_operators(node, factory, self.restored, self.config.ignore_unclaimed_state)?;
+                let operators: Vec<_> = subtasks(node).map(|s| factory(s)).collect::<Result<_>>()?;
                 nodes[id].extend(operators.into_iter().map(OpenNode::Operator));
             }
+            self.load(node, &mut nodes[id])?;
         }
         crash::point("recovery.state-loaded")?;
         for (id, node) in self.dataflow.nodes.iter().enumerate() {
@@ -93,6 +94,55 @@ impl Opening<'_> {
         }
         crash::point("recovery.sources-assigned")?;
         Ok(Opened { nodes, committers, first })
+    }
+
+    /// Gives every subtask of an operator or a sink the rows of the key groups that it owns.
+    fn load(&self, node: &Node, subtasks: &mut [OpenNode]) -> Result<()> {
+        let entry = self.restored.and_then(|r| r.operator(&node.uid).map(|entry| (r, entry)));
+        if let Some((restored, entry)) = entry {
+            for state in entry.states.iter().filter(|s| !s.files.is_empty()) {
+                self.load_state(node, subtasks, restored, state)?;
+            }
+        }
+        let own = self.restored.filter(|r| r.manifest.pipeline == self.identity.pipeline);
+        for subtask in subtasks {
+            if let OpenNode::Sink(sink) = subtask {
+                sink.restored(own.map(|r| r.manifest.epoch))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_state(
+        &self,
+        node: &Node,
+        subtasks: &mut [OpenNode],
+        restored: &Restored,
+        state: &StateEntry,
+    ) -> Result<()> {
+        let rows = restored.read_state(&node.uid, &state.name)?;
+        for (index, subtask) in subtasks.iter_mut().enumerate() {
+            let owned = key_group::owned(index, node.parallelism);
+            let states = match subtask {
+                OpenNode::Source(_) => States::none(),
+                OpenNode::Operator(operator) => operator.states(),
+                OpenNode::Sink(sink) => sink.states(),
+            };
+            let Some((_, target)) = states.into_iter().find(|(name, _)| *name == state.name) else {
+                if self.config.ignore_unclaimed_state {
+                    continue;
+                }
+                return Err(unclaimed(restored, &format!("'{}' in operator '{}'", state.name, node.name)));
+            };
+            for batch in &rows {
+                if state.distribution == Distribution::Keyed && node.parallelism > 1 {
+                    target.restore(&key_group::retain_owned(batch, &owned)?)?;
+                } else {
+                    target.restore(batch)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn context(&self, node: &Node, subtask: Subtask) -> SinkContext {
@@ -161,36 +211,4 @@ fn unclaimed(restored: &Restored, what: &str) -> Error {
         "run the query that wrote the checkpoint, start with --fresh, or drop that state with \
          SET 'execution.state-recovery.ignore-unclaimed-state' = 'true'",
     )
-}
-
-fn open_operators(
-    node: &Node,
-    factory: &OperatorFactory,
-    restored: Option<&Restored>,
-    ignore_unclaimed: bool,
-) -> Result<Vec<Box<dyn Operator>>> {
-    let mut operators: Vec<Box<dyn Operator>> = subtasks(node).map(|s| factory(s)).collect::<Result<_>>()?;
-    let Some((restored, entry)) = restored.and_then(|r| r.operator(&node.uid).map(|entry| (r, entry))) else {
-        return Ok(operators);
-    };
-    for state in entry.states.iter().filter(|s| !s.files.is_empty()) {
-        let rows = restored.read_state(&node.uid, &state.name)?;
-        for (index, operator) in operators.iter_mut().enumerate() {
-            let owned = key_group::owned(index, node.parallelism);
-            let Some((_, target)) = operator.states().into_iter().find(|(name, _)| *name == state.name) else {
-                if ignore_unclaimed {
-                    continue;
-                }
-                return Err(unclaimed(restored, &format!("'{}' in operator '{}'", state.name, node.name)));
-            };
-            for batch in &rows {
-                if state.distribution == Distribution::Keyed && node.parallelism > 1 {
-                    target.restore(&key_group::retain_owned(batch, &owned)?)?;
-                } else {
-                    target.restore(batch)?;
-                }
-            }
-        }
-    }
-    Ok(operators)
 }

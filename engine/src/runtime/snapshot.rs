@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::driver::{Report, TaskReport};
@@ -17,7 +16,7 @@ use crate::connector::{EpochLog, SplitPosition};
 use crate::crash;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
-use crate::state::Distribution;
+use crate::state::{Distribution, FrozenRows, State, States};
 use crate::time::Epoch;
 
 /// Threads that write snapshots.
@@ -28,15 +27,20 @@ const QUEUE: usize = 64;
 /// The frozen part of one node of a subtask.
 pub(super) struct FrozenNode {
     uid: Uid,
-    states: Vec<(&'static str, Distribution, Vec<RecordBatch>)>,
+    states: Vec<FrozenState>,
     splits: Vec<SplitPosition>,
     log: Vec<(Epoch, Arc<EpochLog>)>,
 }
 
+/// One state: its name, how it is spread, its rows.
+type FrozenState = (&'static str, Distribution, FrozenRows);
+
 impl FrozenNode {
-    /// States of an operator.
-    pub(super) fn of_states(uid: Uid, states: Vec<(&'static str, Distribution, Vec<RecordBatch>)>) -> Self {
-        FrozenNode { uid, states, splits: Vec::new(), log: Vec::new() }
+    /// States of an operator or a sink.
+    pub(super) fn of_states(uid: Uid, states: States<'_>) -> Result<Self> {
+        let freeze = |(name, state): (_, &mut dyn State)| Ok((name, state.distribution(), state.freeze()?));
+        let states = states.into_iter().map(freeze).collect::<Result<_>>()?;
+        Ok(FrozenNode { uid, states, splits: Vec::new(), log: Vec::new() })
     }
 
     /// Positions of a source.
@@ -44,9 +48,9 @@ impl FrozenNode {
         FrozenNode { uid, states: Vec::new(), splits, log: Vec::new() }
     }
 
-    /// Prepared epochs of a sink.
-    pub(super) fn of_log(uid: Uid, log: Vec<(Epoch, Arc<EpochLog>)>) -> Self {
-        FrozenNode { uid, states: Vec::new(), splits: Vec::new(), log }
+    /// Adds the prepared epochs of a sink.
+    pub(super) fn with_log(self, log: Vec<(Epoch, Arc<EpochLog>)>) -> Self {
+        FrozenNode { log, ..self }
     }
 }
 
@@ -144,7 +148,15 @@ fn write(store: &CheckpointStore, frozen: Frozen) {
 
 fn write_node(store: &CheckpointStore, epoch: Epoch, subtask: usize, node: &FrozenNode) -> Result<WrittenNode> {
     let mut states = Vec::with_capacity(node.states.len());
-    for (name, distribution, batches) in &node.states {
+    for (name, distribution, rows) in &node.states {
+        let made;
+        let batches = match rows {
+            FrozenRows::Made(batches) => batches,
+            FrozenRows::Later(make) => {
+                made = make()?;
+                &made
+            }
+        };
         let has_rows = batches.iter().any(|b| b.num_rows() > 0);
         let file = has_rows.then(|| store.write_state(epoch, &node.uid, name, subtask, batches)).transpose()?;
         states.push((*name, *distribution, file));

@@ -31,6 +31,14 @@ pub enum Distribution {
     Broadcast,
 }
 
+/// The rows of a frozen state.
+pub enum FrozenRows {
+    /// They are there.
+    Made(Vec<RecordBatch>),
+    /// They are made when they are written; the function gives the same rows whenever it is called.
+    Later(Box<dyn Fn() -> Result<Vec<RecordBatch>> + Send>),
+}
+
 /// One named thing that an operator remembers.
 pub trait State: Send {
     /// Columns of a snapshot. Keyed state starts with the key group column.
@@ -42,11 +50,16 @@ pub trait State: Send {
     /// A frozen copy of the state now. Must be quick: the task waits. Batches of zero rows may be left out.
     fn snapshot(&mut self) -> Result<Vec<RecordBatch>>;
 
+    /// The same for the runtime: a state whose rows can be shared at no cost leaves their making to a background thread.
+    fn freeze(&mut self) -> Result<FrozenRows> {
+        Ok(FrozenRows::Made(self.snapshot()?))
+    }
+
     /// Adds rows from a snapshot to this state, which was empty before the first such call. Called any number of times.
     fn restore(&mut self, rows: &RecordBatch) -> Result<()>;
 }
 
-/// The states of one operator, by name.
+/// The states of one operator or sink, by name.
 pub struct States<'a>(Vec<(&'static str, &'a mut dyn State)>);
 
 impl<'a> States<'a> {

@@ -5,6 +5,7 @@ mod collect;
 mod flow;
 mod recovery;
 mod time;
+mod views;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
