@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::changelog::ChangelogBatch;
 use crate::dataflow::Subtask;
 use crate::error::Result;
+use crate::state::States;
 use crate::time::Epoch;
 
 /// Name of one split, unique and stable within its source: `topic-0`, a file path.
@@ -45,6 +46,17 @@ pub trait SourceReader: Send {
     /// Waits at most `timeout` for rows and returns at most `max_rows` of one split. Never waits longer, so that
     /// barriers are not held up. Errors name the split and position of what could not be read.
     fn poll(&mut self, max_rows: usize, timeout: Duration) -> Result<Polled>;
+
+    /// False while rows are still to come that belong together with those that `poll` has returned: a barrier waits until
+    /// `poll` has returned the last of them.
+    fn is_between(&self) -> bool {
+        true
+    }
+
+    /// What the reader must remember besides its positions, by stable name.
+    fn states(&mut self) -> States<'_> {
+        States::none()
+    }
 
     /// Positions of all splits of this subtask after the rows that `poll` has returned so far, also of splits from
     /// which nothing was read yet.

@@ -25,6 +25,7 @@ mod progress;
 mod published;
 pub mod shard;
 mod sink;
+mod source;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -33,5 +34,6 @@ mod version;
 pub use published::{Relation, RelationKind};
 pub use shard::Shard;
 pub use sink::RelationSinkFactory;
+pub use source::RelationSourceFactory;
 pub use subscription::{Changes, Subscription};
 pub use version::{Batches, Version};

@@ -15,6 +15,9 @@ use crate::changelog::ChangelogBatch;
 use crate::error::{Error, Result};
 use crate::time::Epoch;
 
+/// Batches of changes that are kept for others who may ask for the same step.
+const SHARED_BATCHES: usize = 16;
+
 /// What a relation is to its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelationKind {
@@ -120,6 +123,10 @@ impl Relation {
         self.codec.spread_by()
     }
 
+    pub(super) fn codec(&self) -> &Arc<Codec> {
+        &self.codec
+    }
+
     /// An empty shard, for a writer of its own.
     pub fn shard(&self) -> Shard {
         Shard::new(&self.codec)
@@ -171,9 +178,10 @@ impl Relation {
         lock(&self.published).version.clone()
     }
 
-    /// The current version if it is later than number `seen`; waits for one at most `patience`.
-    pub fn after(&self, seen: u64, patience: Duration) -> Result<Option<Version>> {
-        self.wait(patience, |published| published.version.clone().filter(|version| version.number() > seen))
+    /// The current version if it is later than number `seen`, or any when none was; waits for one at most `patience`.
+    pub fn after(&self, seen: Option<u64>, patience: Duration) -> Result<Option<Version>> {
+        let later = |version: &Version| seen.is_none_or(|seen| version.number() > seen);
+        self.wait(patience, |published| published.version.clone().filter(later))
     }
 
     /// The current version, and the changes that follow it. Waits at most `patience` for the first version.
@@ -206,6 +214,9 @@ impl Relation {
             return Ok(known.changes.clone());
         }
         let changes = Arc::new(difference(old, new)?);
+        if changes.len() > SHARED_BATCHES {
+            return Ok(changes);
+        }
         *step = Some(Step { from: old.number(), to: new.number(), changes: changes.clone() });
         Ok(changes)
     }

@@ -44,7 +44,7 @@ impl Subscription {
     /// Waits for a version after the one that was seen, at most `patience`, and gives what leads to it. None when there
     /// is none yet. An error when the relation was dropped.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Changes>> {
-        let Some(new) = self.relation.after(self.seen.number(), patience)? else { return Ok(None) };
+        let Some(new) = self.relation.after(Some(self.seen.number()), patience)? else { return Ok(None) };
         let batches = self.relation.difference(&self.seen, &new)?;
         let changes = Changes { from: self.seen.number(), version: new.number(), batches };
         self.seen = new;

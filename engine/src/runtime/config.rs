@@ -45,6 +45,8 @@ pub struct JobConfig {
     /// Called before the checkpoints of a finished job are deleted; they stay when it fails. Whoever brings jobs back
     /// after a crash notes here that this one is not to come back.
     pub on_finish: Option<FinishHook>,
+    /// True for a job whose result is its state: when it has read all its input, its last checkpoint stays.
+    pub keep_result: bool,
     /// How often watermarks are sent; zero sends one after every row and runs the whole job row by row.
     pub auto_watermark_interval: Duration,
     /// A split without rows for this long no longer holds back the watermark; None waits for ever.
@@ -71,6 +73,7 @@ impl JobConfig {
             takeover: false,
             allow_duplicates: false,
             on_finish: None,
+            keep_result: false,
             auto_watermark_interval: Duration::from_millis(200),
             idle_timeout: Some(Duration::from_secs(30)),
             channel_capacity: 16,

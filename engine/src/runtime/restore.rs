@@ -16,7 +16,7 @@ use crate::crash;
 use crate::dataflow::{Dataflow, Node, NodeKind, Subtask, Uid};
 use crate::error::{Error, Result};
 use crate::operator::Operator;
-use crate::state::{Distribution, States, key_group};
+use crate::state::{Distribution, key_group};
 use crate::time::Epoch;
 
 /// One subtask of a node, ready to run.
@@ -80,7 +80,9 @@ impl Opening<'_> {
                 let operators: Vec<_> = subtasks(node).map(|s| factory(s)).collect::<Result<_>>()?;
                 nodes[id].extend(operators.into_iter().map(OpenNode::Operator));
             }
-            self.load(node, &mut nodes[id])?;
+            if !matches!(node.kind, NodeKind::Source(_)) {
+                self.load(node, &mut nodes[id])?;
+            }
         }
         crash::point("recovery.state-loaded")?;
         for (id, node) in self.dataflow.nodes.iter().enumerate() {
@@ -90,13 +92,14 @@ impl Opening<'_> {
                 for subtask in subtasks(node) {
                     nodes[id].push(OpenNode::Source(source.factory.open(subtask, splits)?));
                 }
+                self.load(node, &mut nodes[id])?;
             }
         }
         crash::point("recovery.sources-assigned")?;
         Ok(Opened { nodes, committers, first })
     }
 
-    /// Gives every subtask of an operator or a sink the rows of the key groups that it owns.
+    /// Gives every subtask of a node the rows of the key groups that it owns.
     fn load(&self, node: &Node, subtasks: &mut [OpenNode]) -> Result<()> {
         let entry = self.restored.and_then(|r| r.operator(&node.uid).map(|entry| (r, entry)));
         if let Some((restored, entry)) = entry {
@@ -124,7 +127,7 @@ impl Opening<'_> {
         for (index, subtask) in subtasks.iter_mut().enumerate() {
             let owned = key_group::owned(index, node.parallelism);
             let states = match subtask {
-                OpenNode::Source(_) => States::none(),
+                OpenNode::Source(reader) => reader.states(),
                 OpenNode::Operator(operator) => operator.states(),
                 OpenNode::Sink(sink) => sink.states(),
             };

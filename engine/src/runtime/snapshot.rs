@@ -36,16 +36,16 @@ pub(super) struct FrozenNode {
 type FrozenState = (&'static str, Distribution, FrozenRows);
 
 impl FrozenNode {
-    /// States of an operator or a sink.
+    /// States of an operator, a sink or a source.
     pub(super) fn of_states(uid: Uid, states: States<'_>) -> Result<Self> {
         let freeze = |(name, state): (_, &mut dyn State)| Ok((name, state.distribution(), state.freeze()?));
         let states = states.into_iter().map(freeze).collect::<Result<_>>()?;
         Ok(FrozenNode { uid, states, splits: Vec::new(), log: Vec::new() })
     }
 
-    /// Positions of a source.
-    pub(super) fn of_splits(uid: Uid, splits: Vec<SplitPosition>) -> Self {
-        FrozenNode { uid, states: Vec::new(), splits, log: Vec::new() }
+    /// Adds the positions of a source.
+    pub(super) fn with_splits(self, splits: Vec<SplitPosition>) -> Self {
+        FrozenNode { splits, ..self }
     }
 
     /// Adds the prepared epochs of a sink.

@@ -1,7 +1,7 @@
 //! The loop of a task that reads an external system: poll, compute the declared columns, push, make watermarks.
 //!
 //! Batches are whatever is there: a poll waits only while there is nothing, and never longer than [`LONGEST_POLL`], so
-//! XX
+//! barriers are not held up; only rows that belong together are read to their last one first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -133,13 +133,17 @@ impl SourceTask {
     }
 
     fn checkpoint(&mut self, barrier: Barrier) -> TaskResult {
+        while self.reading && !self.parts.reader.is_between() {
+            self.read()?;
+        }
         let positions = self.parts.reader.positions()?;
         crash::point("checkpoint.source-noted")?;
         if self.positions.len() == POSITIONS_KEPT {
             self.positions.pop_front();
         }
         self.positions.push_back((barrier.epoch, positions.clone()));
-        self.context.snapshot(barrier, Some(FrozenNode::of_splits(self.parts.uid.clone(), positions)))?;
+        let states = FrozenNode::of_states(self.parts.uid.clone(), self.parts.reader.states())?;
+        self.context.snapshot(barrier, Some(states.with_splits(positions)))?;
         if barrier.kind == CheckpointKind::Stop {
             self.reading = false;
         }

@@ -6,6 +6,7 @@ mod flow;
 mod recovery;
 mod time;
 mod views;
+mod views_on_views;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

