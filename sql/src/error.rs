@@ -30,6 +30,10 @@ pub enum SqlState {
     DuplicateTable,
     /// The name of a job is taken.
     DuplicateObject,
+    /// Something cannot be dropped because something else depends on it.
+    DependentObjects,
+    /// A view or a job is not in the state that the statement needs.
+    NotReady,
     /// Two columns have one name.
     DuplicateColumn,
     /// Several tables have this column.
@@ -81,6 +85,8 @@ impl SqlState {
             SqlState::UndefinedObject => "42704",
             SqlState::DuplicateTable => "42P07",
             SqlState::DuplicateObject => "42710",
+            SqlState::DependentObjects => "2BP01",
+            SqlState::NotReady => "55000",
             SqlState::DuplicateColumn => "42701",
             SqlState::AmbiguousColumn => "42702",
             SqlState::GroupingError => "42803",
@@ -237,6 +243,7 @@ impl From<eddyline_engine::Error> for SqlError {
             E::Option { .. } => SqlState::InvalidParameter,
             E::Connector { .. } => SqlState::SystemError,
             E::Checkpoint { .. } | E::Io { .. } => SqlState::IoError,
+            E::Unavailable { .. } => SqlState::NotReady,
             E::Arrow(_) | E::Internal(_) => SqlState::Internal,
         };
         let mut result = SqlError::new(state, error.to_string());
