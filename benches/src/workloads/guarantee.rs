@@ -1,7 +1,7 @@
 //! What exactly-once costs: the same pass-through from Kafka to Kafka, at least once and exactly once in turn, with a
 //! checkpoint every second.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eddyline_tests::services::kafka;
 use rdkafka::Message;
@@ -16,6 +16,8 @@ use crate::child::Measured;
 use crate::report::{DRAIN_COLUMNS, Table, drain_figures};
 use crate::topics::{self, PARTITIONS};
 
+/// How long a reader waits for a message.
+const PATIENCE: Duration = Duration::from_secs(30);
 const GUARANTEES: [&str; 2] = ["at-least-once", "exactly-once"];
 
 /// Measures both guarantees in turn, so that both see the same machine.
@@ -72,9 +74,15 @@ fn committed_rows(topic: &str) -> usize {
         all.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
     }
     consumer.assign(&all).expect("an assignment");
-    let (mut rows, mut open) = (0, PARTITIONS);
+    let (mut rows, mut open, mut heard) = (0, PARTITIONS, Instant::now());
     while open > 0 {
-        match consumer.poll(Duration::from_secs(30)).expect("a message or an end within 30 s") {
+        // Nothing may also mean an event of the client's own.
+        let Some(polled) = consumer.poll(PATIENCE) else {
+            assert!(heard.elapsed() < PATIENCE, "{topic}: neither a message nor an end within {PATIENCE:?}");
+            continue;
+        };
+        heard = Instant::now();
+        match polled {
             Ok(message) => rows += usize::from(message.payload().is_some()),
             Err(KafkaError::PartitionEOF(_)) => open -= 1,
             Err(error) => panic!("{topic}: {error}"),

@@ -8,19 +8,32 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_128;
 
-use super::manifest::hex;
 use crate::error::{Error, Result};
 
 /// Called before every step with its name and path; an error is what the step answers.
 pub(super) type Probe = Arc<dyn Fn(&'static str, &Path) -> io::Result<()> + Send + Sync>;
 
+/// Extension of staged files.
+const STAGED: &str = "tmp";
+
 /// The door to the disk.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Files {
     probe: Option<Probe>,
+    /// Part of the names of staged files: a process that is being shut out may still write beside us.
+    own: Arc<str>,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let own = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        Files { probe: None, own: own.into() }
+    }
 }
 
 impl fmt::Debug for Files {
@@ -33,7 +46,7 @@ impl Files {
     /// A door at which `probe` stands.
     #[cfg(test)]
     pub(super) fn probed(probe: Probe) -> Self {
-        Files { probe: Some(probe) }
+        Files { probe: Some(probe), ..Files::default() }
     }
 
     /// Makes a folder and those above it, unless it is there.
@@ -54,7 +67,7 @@ impl Files {
             options.create(true).truncate(true)
         };
         let file = self.step("create", path, || options.open(path))?;
-        Ok(DurableFile { files: self.clone(), path: path.to_path_buf(), file, hasher: Sha256::new(), bytes: 0 })
+        Ok(DurableFile { files: self.clone(), path: path.to_path_buf(), file, hasher: XxHash3_128::new(), bytes: 0 })
     }
 
     /// Puts `content` in the place of `path` such that a reader, also one after a crash, sees the old or the new file.
@@ -66,7 +79,7 @@ impl Files {
 
     /// The first half of [`replace`](Self::replace): the content is durable under another name.
     pub(super) fn stage(&self, path: &Path, content: &[u8]) -> Result<()> {
-        let staged = staged(path);
+        let staged = self.staged(path);
         let mut file = self.create(&staged, false)?;
         let written = file.write_all(content).map_err(|e| Error::io(context("write", &staged), e));
         match written.and_then(|()| file.finish()) {
@@ -80,7 +93,26 @@ impl Files {
 
     /// The second half: the rename. Durable only when the folder has been synced.
     pub(super) fn publish(&self, path: &Path) -> Result<()> {
-        self.step("rename", path, || fs::rename(staged(path), path))
+        self.step("rename", path, || fs::rename(self.staged(path), path))
+    }
+
+    /// Where the content of `path` is staged.
+    fn staged(&self, path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.{STAGED}", self.own));
+        PathBuf::from(name)
+    }
+
+    /// Removes what was staged in `dir` and never published, by whomever.
+    pub(super) fn remove_staged(&self, dir: &Path) -> Result<()> {
+        let failed = |e| Error::io(context("list", dir), e);
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == STAGED) {
+                self.remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the names in a folder durable.
@@ -91,6 +123,11 @@ impl Files {
     /// Makes the name of `path` in its folder durable.
     pub(super) fn sync_parent(&self, path: &Path) -> Result<()> {
         self.sync_dir(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+
+    /// Gives a durable file a second name; false when that cannot be. The name is durable when its folder has been synced.
+    pub(super) fn link(&self, from: &Path, to: &Path) -> bool {
+        self.step("link", to, || fs::hard_link(from, to)).is_ok()
     }
 
     /// Removes a file; one that is not there is removed already.
@@ -117,7 +154,7 @@ pub(super) struct DurableFile {
     files: Files,
     path: PathBuf,
     file: File,
-    hasher: Sha256,
+    hasher: XxHash3_128,
     bytes: u64,
 }
 
@@ -126,7 +163,7 @@ impl DurableFile {
     /// length and hash.
     pub(super) fn finish(self) -> Result<(u64, String)> {
         self.files.step("sync", &self.path, || self.file.sync_all())?;
-        Ok((self.bytes, hex(&self.hasher.finalize())))
+        Ok((self.bytes, file_hash(&self.hasher)))
     }
 }
 
@@ -134,7 +171,7 @@ impl Write for DurableFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.files.allow("write", &self.path)?;
         let written = self.file.write(buffer)?;
-        self.hasher.update(&buffer[..written]);
+        self.hasher.write(&buffer[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
@@ -144,13 +181,14 @@ impl Write for DurableFile {
     }
 }
 
+/// The hash of what was written to `hasher`, as [`FileEntry::xxh128`](super::manifest::FileEntry::xxh128).
+pub(super) fn file_hash(hasher: &XxHash3_128) -> String {
+    format!("{:032x}", hasher.finish_128())
+}
+
 /// What was being done to which path, for error messages.
 pub(super) fn context(action: &str, path: &Path) -> String {
     format!("{action} '{}'", path.display())
-}
-
-fn staged(path: &Path) -> PathBuf {
-    path.with_extension("json.tmp")
 }
 
 fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -47,8 +47,8 @@ pub struct FileEntry {
     pub path: String,
     /// Length.
     pub bytes: u64,
-    /// Hash of the content, 64 lower-case hex digits.
-    pub sha256: String,
+    /// XXH3-128 of the content, 32 lower-case hex digits, as `xxhsum -H128` prints it.
+    pub xxh128: String,
     /// Rows of state; 0 for a log.
     pub rows: u64,
 }
@@ -234,7 +234,7 @@ mod tests {
         let mut source = OperatorEntry::new(Uid("source".into()), "Source(words)", 2);
         source.splits = vec![SplitPosition { split: "words-0".into(), position: serde_json::json!({"offset": 42}) }];
         let mut sink = OperatorEntry::new(Uid("sink".into()), "Sink(out)", 1);
-        let file = FileEntry { path: "sink-log-0.log".into(), bytes: 3, sha256: "00".into(), rows: 0 };
+        let file = FileEntry { path: "sink-log-0.log".into(), bytes: 3, xxh128: "00".into(), rows: 0 };
         sink.logs = vec![LogEntry { subtask: 0, file }];
         Manifest {
             format_version: FORMAT_VERSION,

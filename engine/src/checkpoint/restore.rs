@@ -6,10 +6,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_128;
 
-use super::files::{Files, context};
-use super::manifest::{FILE_NAME, hex};
+use super::files::{Files, context, file_hash};
+use super::manifest::FILE_NAME;
 use super::{FileEntry, Manifest, OperatorEntry, layout, parquet};
 use crate::connector::EpochLog;
 use crate::dataflow::Uid;
@@ -109,7 +109,7 @@ impl Restored {
             let bytes = fs::read(&from).map_err(|e| Error::io(context("read", &from), e))?;
             let mut file = files.create(&to, false)?;
             file.write_all(&bytes).map_err(|e| Error::io(context("write", &to), e))?;
-            if file.finish()?.1 != entry.sha256 {
+            if file.finish()?.1 != entry.xxh128 {
                 return Err(Error::checkpoint(format!("'{}' changed while it was copied", from.display())));
             }
         }
@@ -148,16 +148,16 @@ fn verify_file(dir: &Path, entry: &FileEntry) -> Result<(), Unusable> {
     if length != entry.bytes {
         return damaged(format!("has {length} bytes instead of {}", entry.bytes));
     }
-    let mut hasher = Sha256::new();
+    let mut hasher = XxHash3_128::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer).map_err(|e| unreadable(&path, e))? {
             0 => break,
-            read => hasher.update(&buffer[..read]),
+            read => hasher.write(&buffer[..read]),
         }
     }
-    if hex(&hasher.finalize()) != entry.sha256 {
-        return damaged("does not have the content that was written (SHA-256 differs)".to_string());
+    if file_hash(&hasher) != entry.xxh128 {
+        return damaged("does not have the content that was written (its XXH3 hash differs)".to_string());
     }
     Ok(())
 }

@@ -21,7 +21,6 @@ use super::layout::CommitRecord;
 use super::manifest::{FILE_NAME, FORMAT_VERSION};
 use super::restore::{self, Unusable};
 use super::{FileEntry, Manifest, Restored, layout, parquet, retention};
-use crate::connector::EpochLog;
 use crate::crash;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
@@ -68,6 +67,8 @@ impl CheckpointStore {
         let dir = layout::job_dir(root, job);
         let fence = Fence::take(&files, &dir, job, takeover)?;
         files.create_dir(&dir.join(layout::COMMITS))?;
+        files.remove_staged(&dir)?;
+        files.remove_staged(&dir.join(layout::COMMITS))?;
         files.sync_dir(&dir)?;
         let applied = layout::newest_commit(&dir)?;
         let on_disk = layout::checkpoints(&dir)?.last().map_or(Epoch(0), |(epoch, _)| *epoch);
@@ -174,24 +175,43 @@ impl CheckpointStore {
         self.write(&path, |file| parquet::write(file, &path, batches))
     }
 
-    /// Writes the log of one subtask of a sink durably. A second log of the same subtask (one that was prepared for an
-    /// epoch that was given up) gets a file of its own.
-    pub fn write_log(&self, epoch: Epoch, uid: &Uid, subtask: usize, log: &EpochLog) -> Result<FileEntry> {
-        let dir = self.folder_of(epoch)?;
-        let part = (0..).find(|part| !dir.join(layout::log_file(uid, subtask, *part)).exists()).unwrap_or(0);
-        let path = dir.join(layout::log_file(uid, subtask, part));
+    /// Writes a log of one subtask of a sink durably, in `parts` that follow each other. Each further log of the same
+    /// subtask (there is one per epoch that is not yet applied) gets a file of its own.
+    pub fn write_log(&self, epoch: Epoch, uid: &Uid, subtask: usize, parts: &[&[u8]]) -> Result<FileEntry> {
+        let path = self.free_log_file(epoch, uid, subtask)?;
         self.write(&path, |mut file| {
-            file.write_all(log.bytes()).map_err(|e| Error::io(context("write", &path), e))?;
+            let mut write = |part: &&[u8]| file.write_all(part).map_err(|e| Error::io(context("write", &path), e));
+            parts.iter().try_for_each(&mut write)?;
             Ok((file, 0))
         })
+    }
+
+    /// Makes the log that checkpoint `earlier` holds as `file` part of checkpoint `epoch` too, without writing it again.
+    /// None when that cannot be: the earlier checkpoint was deleted, or the file system has no hard links.
+    pub fn link_log(
+        &self,
+        epoch: Epoch,
+        uid: &Uid,
+        subtask: usize,
+        earlier: Epoch,
+        file: &FileEntry,
+    ) -> Result<Option<FileEntry>> {
+        let path = self.free_log_file(epoch, uid, subtask)?;
+        let linked = self.files.link(&layout::checkpoint_dir(&self.dir, earlier).join(&file.path), &path);
+        Ok(linked.then(|| FileEntry { path: file_name(&path), ..file.clone() }))
+    }
+
+    fn free_log_file(&self, epoch: Epoch, uid: &Uid, subtask: usize) -> Result<PathBuf> {
+        let dir = self.folder_of(epoch)?;
+        let part = (0..).find(|part| !dir.join(layout::log_file(uid, subtask, *part)).exists()).unwrap_or(0);
+        Ok(dir.join(layout::log_file(uid, subtask, part)))
     }
 
     /// Writes one file; if that fails, nothing of it stays.
     fn write(&self, path: &Path, fill: impl FnOnce(DurableFile) -> Result<(DurableFile, u64)>) -> Result<FileEntry> {
         let written = self.files.create(path, true).and_then(fill).and_then(|(file, rows)| {
-            let (bytes, sha256) = file.finish()?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(FileEntry { path: name, bytes, sha256, rows })
+            let (bytes, xxh128) = file.finish()?;
+            Ok(FileEntry { path: file_name(path), bytes, xxh128, rows })
         });
         if written.is_err() {
             let _ = self.files.remove_file(path);
@@ -274,7 +294,8 @@ impl CheckpointStore {
             return Ok(());
         }
         self.fence.check()?;
-        layout::write_commit(&self.files, &self.dir, changed)?;
+        // Whoever takes the job over clears away what we have staged: then the fence says why this failed.
+        layout::write_commit(&self.files, &self.dir, changed).or_else(|error| self.fence.check().and(Err(error)))?;
         crash::point("commit.recorded")?;
         let mut memory = self.memory();
         memory.applied = record;
@@ -341,6 +362,10 @@ impl CheckpointStore {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn undecided(epoch: Epoch) -> Error {

@@ -44,7 +44,7 @@ pub(super) fn take(store: &CheckpointStore, epoch: u64, kind: CheckpointKind) ->
     for subtask in 0..2 {
         files.push(store.write_state(epoch, &uid(), "groups", subtask, &[rows(number * 10 + subtask as i64)])?);
     }
-    let log = store.write_log(epoch, &uid(), 0, &EpochLog::new(format!("log of {number}").into_bytes()))?;
+    let log = store.write_log(epoch, &uid(), 0, &[format!("log of {number}").as_bytes()])?;
     let mut operator = OperatorEntry::new(uid(), "GroupAggregate", 2);
     operator.states = vec![StateEntry { name: "groups".into(), distribution: Distribution::Keyed, files }];
     operator.splits = vec![SplitPosition { split: "words-0".into(), position: serde_json::json!({"offset": number}) }];
@@ -293,12 +293,27 @@ fn several_logs_of_one_subtask_keep_their_order() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());
     let logs: Vec<EpochLog> = ["a", "b", ""].iter().map(|t| EpochLog::new(t.as_bytes().to_vec())).collect();
-    let write = |log| LogEntry { subtask: 4, file: store.write_log(Epoch(1), &uid(), 4, log).unwrap() };
+    let write = |log: &EpochLog| LogEntry { subtask: 4, file: store.write_log(Epoch(1), &uid(), 4, &[log.bytes()]).unwrap() };
     let entries: Vec<LogEntry> = logs.iter().map(write).collect();
     let sink = OperatorEntry { logs: entries, ..OperatorEntry::new(uid(), "Sink", 5) };
     store.commit(&manifest(&store, Epoch(1), CheckpointKind::Checkpoint, vec![sink])).unwrap();
     let read = Restored::read(&layout::checkpoint_dir(store.dir(), Epoch(1))).unwrap().read_logs(&uid()).unwrap();
     assert_eq!(read, logs.into_iter().map(|l| (4, l)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_that_is_carried_over_outlives_the_checkpoint_that_it_comes_from() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let file = store.write_log(Epoch(1), &uid(), 0, &[b"ro", b"ws"]).unwrap();
+    let linked = store.link_log(Epoch(2), &uid(), 0, Epoch(1), &file).unwrap().unwrap();
+    store.discard(Epoch(1));
+    assert_eq!(store.link_log(Epoch(3), &uid(), 0, Epoch(1), &file).unwrap(), None, "it is gone there");
+    let logs = vec![LogEntry { subtask: 0, file: linked }];
+    let sink = OperatorEntry { logs, ..OperatorEntry::new(uid(), "Sink", 1) };
+    store.commit(&manifest(&store, Epoch(2), CheckpointKind::Checkpoint, vec![sink])).unwrap();
+    let restored = Restored::read(&layout::checkpoint_dir(store.dir(), Epoch(2))).unwrap();
+    assert_eq!(restored.read_logs(&uid()).unwrap(), [(0, EpochLog::new(b"rows".to_vec()))]);
 }
 
 #[test]

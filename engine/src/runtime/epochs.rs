@@ -61,7 +61,9 @@ fn entry(node: &Node, parts: &mut [WrittenNode]) -> OperatorEntry {
             entry.states[position].files.extend(file);
         }
         entry.splits.append(&mut part.splits);
-        entry.logs.extend(part.log.take().map(|file| LogEntry { subtask: part.subtask, file }));
+        entry
+            .logs
+            .extend(std::mem::take(&mut part.log).into_iter().map(|file| LogEntry { subtask: part.subtask, file }));
     }
     entry
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::checkpoint::MAX_UNAPPLIED_EPOCHS;
+use crate::checkpoint::{CheckpointStore, FileEntry, MAX_UNAPPLIED_EPOCHS};
 use crate::connector::EpochLog;
+use crate::dataflow::Uid;
 use crate::error::{Error, Result};
 use crate::time::Epoch;
 
@@ -22,15 +23,48 @@ pub(super) struct Ledger(Arc<(Mutex<Entries>, Condvar)>);
 
 #[derive(Default)]
 struct Entries {
-    epochs: BTreeMap<Epoch, BTreeMap<usize, Arc<EpochLog>>>,
+    epochs: BTreeMap<Epoch, BTreeMap<usize, Arc<Prepared>>>,
     closed: bool,
+}
+
+/// What one subtask has prepared for one epoch.
+pub(super) struct Prepared {
+    epoch: Epoch,
+    log: Arc<EpochLog>,
+    /// The newest checkpoint that holds it, and its file there.
+    written: Mutex<Option<(Epoch, FileEntry)>>,
+}
+
+impl Prepared {
+    /// Makes it part of checkpoint `epoch`. A file that an earlier checkpoint holds already is not written again.
+    pub(super) fn store(&self, store: &CheckpointStore, epoch: Epoch, uid: &Uid, subtask: usize) -> Result<FileEntry> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let linked = match &*written {
+            Some((earlier, file)) => store.link_log(epoch, uid, subtask, *earlier, file)?,
+            None => None,
+        };
+        let file = match linked {
+            Some(file) => file,
+            None => store.write_log(epoch, uid, subtask, &[&self.head(), self.log.bytes()])?,
+        };
+        *written = Some((epoch, file.clone()));
+        Ok(file)
+    }
+
+    /// What precedes the content in its file: epoch and length, 8 bytes each, little endian.
+    fn head(&self) -> [u8; 16] {
+        let mut head = [0; 16];
+        head[..8].copy_from_slice(&self.epoch.0.to_le_bytes());
+        head[8..].copy_from_slice(&(self.log.bytes().len() as u64).to_le_bytes());
+        head
+    }
 }
 
 /// All logs of one epoch, in order of subtasks.
 pub(super) type EpochLogs = (Epoch, Vec<Arc<EpochLog>>);
 
 impl Ledger {
-    /// The ledger of a checkpoint: what [`Ledger::encode`] wrote for each subtask.
+    /// The ledger of a checkpoint: what [`Prepared::store`] wrote for each subtask.
     pub(super) fn decode(logs: &[(usize, EpochLog)]) -> Result<Ledger> {
         let ledger = Ledger::default();
         for (subtask, log) in logs {
@@ -51,23 +85,21 @@ impl Ledger {
     /// Adds what a subtask has prepared. An empty log asks for nothing and is not kept.
     pub(super) fn push(&self, epoch: Epoch, subtask: usize, log: EpochLog) {
         if !log.is_empty() {
-            self.entries().epochs.entry(epoch).or_default().insert(subtask, Arc::new(log));
+            let prepared = Prepared { epoch, log: Arc::new(log), written: Mutex::default() };
+            self.entries().epochs.entry(epoch).or_default().insert(subtask, Arc::new(prepared));
         }
     }
 
     /// Everything that a subtask has prepared, as it stands at its barrier.
-    pub(super) fn of_subtask(&self, subtask: usize) -> Vec<(Epoch, Arc<EpochLog>)> {
-        let entries = self.entries();
-        let own =
-            |(epoch, logs): (&Epoch, &BTreeMap<usize, Arc<EpochLog>>)| Some((*epoch, logs.get(&subtask)?.clone()));
-        entries.epochs.iter().filter_map(own).collect()
+    pub(super) fn of_subtask(&self, subtask: usize) -> Vec<Arc<Prepared>> {
+        self.entries().epochs.values().filter_map(|logs| logs.get(&subtask).cloned()).collect()
     }
 
     /// The epochs after `after` up to `up_to`, oldest first.
     pub(super) fn between(&self, after: Epoch, up_to: Epoch) -> Vec<EpochLogs> {
         let entries = self.entries();
         let wanted = entries.epochs.iter().filter(|(epoch, _)| **epoch > after && **epoch <= up_to);
-        wanted.map(|(epoch, logs)| (*epoch, logs.values().cloned().collect())).collect()
+        wanted.map(|(epoch, logs)| (*epoch, logs.values().map(|prepared| prepared.log.clone()).collect())).collect()
     }
 
     /// Forgets every epoch up to `epoch`: it is visible.
@@ -99,20 +131,8 @@ impl Ledger {
 
 impl Entries {
     fn bytes(&self) -> usize {
-        self.epochs.values().flat_map(BTreeMap::values).map(|log| log.bytes().len()).sum()
+        self.epochs.values().flat_map(BTreeMap::values).map(|prepared| prepared.log.bytes().len()).sum()
     }
-}
-
-/// The logs of a subtask as one log for the store: per epoch its number and length (8 bytes each, little endian) and its
-/// content.
-pub(super) fn encode(logs: &[(Epoch, Arc<EpochLog>)]) -> EpochLog {
-    let mut bytes = Vec::with_capacity(logs.iter().map(|(_, log)| 16 + log.bytes().len()).sum());
-    for (epoch, log) in logs {
-        bytes.extend_from_slice(&epoch.0.to_le_bytes());
-        bytes.extend_from_slice(&(log.bytes().len() as u64).to_le_bytes());
-        bytes.extend_from_slice(log.bytes());
-    }
-    EpochLog::new(bytes)
 }
 
 #[cfg(test)]
@@ -122,6 +142,10 @@ mod tests {
 
     fn log(text: &str) -> EpochLog {
         EpochLog::new(text.as_bytes().to_vec())
+    }
+
+    fn encode(logs: &[Arc<Prepared>]) -> EpochLog {
+        EpochLog::new(logs.iter().flat_map(|p| [&p.head(), p.log.bytes()].concat()).collect())
     }
 
     fn texts(epochs: Vec<EpochLogs>) -> Vec<(u64, Vec<String>)> {
@@ -147,7 +171,9 @@ mod tests {
 
     #[test]
     fn a_log_that_breaks_off_is_an_error() {
-        let mut bytes = encode(&[(Epoch(1), Arc::new(log("rows")))]).bytes().to_vec();
+        let ledger = Ledger::default();
+        ledger.push(Epoch(1), 0, log("rows"));
+        let mut bytes = encode(&ledger.of_subtask(0)).bytes().to_vec();
         bytes.pop();
         assert!(Ledger::decode(&[(0, EpochLog::new(bytes))]).is_err());
     }

@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::driver::{Report, TaskReport};
-use super::ledger;
+use super::ledger::Prepared;
 use crate::checkpoint::{CheckpointStore, FileEntry};
-use crate::connector::{EpochLog, SplitPosition};
+use crate::connector::SplitPosition;
 use crate::crash;
 use crate::dataflow::Uid;
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub(super) struct FrozenNode {
     uid: Uid,
     states: Vec<FrozenState>,
     splits: Vec<SplitPosition>,
-    log: Vec<(Epoch, Arc<EpochLog>)>,
+    log: Vec<Arc<Prepared>>,
 }
 
 /// One state: its name, how it is spread, its rows.
@@ -49,7 +49,7 @@ impl FrozenNode {
     }
 
     /// Adds the prepared epochs of a sink.
-    pub(super) fn with_log(self, log: Vec<(Epoch, Arc<EpochLog>)>) -> Self {
+    pub(super) fn with_log(self, log: Vec<Arc<Prepared>>) -> Self {
         FrozenNode { log, ..self }
     }
 }
@@ -75,8 +75,8 @@ pub(super) struct WrittenNode {
     pub(super) states: Vec<(&'static str, Distribution, Option<FileEntry>)>,
     /// Positions of a source.
     pub(super) splits: Vec<SplitPosition>,
-    /// The log of a sink; None when it is empty.
-    pub(super) log: Option<FileEntry>,
+    /// The logs of a sink, one per epoch that is not yet applied, oldest first.
+    pub(super) log: Vec<FileEntry>,
 }
 
 /// How a task speaks to the driver.
@@ -162,8 +162,7 @@ fn write_node(store: &CheckpointStore, epoch: Epoch, subtask: usize, node: &Froz
         states.push((*name, *distribution, file));
     }
     crash::point("checkpoint.state-written")?;
-    let log = ledger::encode(&node.log);
-    let log = (!log.is_empty()).then(|| store.write_log(epoch, &node.uid, subtask, &log)).transpose()?;
+    let log = node.log.iter().map(|log| log.store(store, epoch, &node.uid, subtask)).collect::<Result<_>>()?;
     crash::point("checkpoint.log-written")?;
     Ok(WrittenNode { uid: node.uid.clone(), subtask, states, splits: node.splits.clone(), log })
 }

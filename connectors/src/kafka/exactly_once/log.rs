@@ -17,6 +17,7 @@ use eddyline_engine::connector::EpochLog;
 use eddyline_engine::error::{Error, Result};
 use twox_hash::XxHash64;
 
+use super::lz4::compress;
 use crate::kafka::producer::Outgoing;
 
 /// Raw bytes from which on a frame is closed.
@@ -81,18 +82,18 @@ impl LogWriter {
         if self.closed.is_empty() {
             self.closed.resize(LOG_HEADER, 0);
         }
-        let stored = lz4_flex::block::compress(&self.raw);
+        let header = self.closed.len();
+        self.closed.resize(header + FRAME_HEADER, 0);
+        compress(&self.raw, &mut self.closed);
+        let (head, stored) = self.closed[header..].split_at_mut(FRAME_HEADER);
         let length = |bytes: &[u8]| {
             u32::try_from(bytes.len())
                 .map_err(|_| Error::data("a message of more than 4 GB cannot be written to Kafka"))
         };
-        let mut lengths = [0; 8];
-        lengths[..4].copy_from_slice(&length(&self.raw)?.to_le_bytes());
-        lengths[4..].copy_from_slice(&length(&stored)?.to_le_bytes());
-        self.closed.extend_from_slice(&lengths);
-        let sum = checksum(u64::from(self.frames), &[&lengths, &stored]);
-        self.closed.extend_from_slice(&sum.to_le_bytes());
-        self.closed.extend_from_slice(&stored);
+        head[..4].copy_from_slice(&length(&self.raw)?.to_le_bytes());
+        head[4..8].copy_from_slice(&length(stored)?.to_le_bytes());
+        let sum = checksum(u64::from(self.frames), &[&head[..8], stored]);
+        head[8..].copy_from_slice(&sum.to_le_bytes());
         self.raw.clear();
         self.frames += 1;
         Ok(())
@@ -250,8 +251,9 @@ mod tests {
 
     fn three_frames() -> EpochLog {
         let mut writer = LogWriter::default();
-        for fill in [b'a', b'b', b'c'] {
-            writer.append(&message(Some(b"k"), Some(&vec![fill; FRAME_BYTES]), 1)).unwrap();
+        for fill in ["a", "b", "c"] {
+            let name = format!("\"{}\",", fill.repeat(60));
+            writer.append(&message(Some(b"k"), Some(name.repeat(FRAME_BYTES / 60).as_bytes()), 1)).unwrap();
         }
         writer.finish().unwrap()
     }
@@ -272,7 +274,7 @@ mod tests {
     #[test]
     fn frames_are_closed_at_their_size_and_stay_in_order() {
         let log = three_frames();
-        let values: Vec<String> = texts(&log).iter().map(|t| t.chars().nth_back(10).unwrap().to_string()).collect();
+        let values: Vec<String> = texts(&log).iter().map(|t| t.chars().nth_back(15).unwrap().to_string()).collect();
         assert_eq!((frames(log.bytes()).unwrap().len(), values.concat().as_str()), (3, "abc"));
         assert!(log.bytes().len() < FRAME_BYTES / 10, "repetition is compressed");
     }

@@ -272,9 +272,10 @@ fn what_was_decided_but_not_applied_is_applied_once_after_a_restart() {
 #[test]
 fn rows_that_overtake_a_slow_input_are_not_in_the_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    let (trip, target) = (never(), RecordingTarget::new());
+    let (valve, trip, target) = (Valve::at(10_000), never(), RecordingTarget::new());
     let mut flow = Dataflow::default();
-    let fast = VectorSource::new(vec![rows(20_000, KEYS)]).batches_of(10).slowed_by(Duration::from_micros(100));
+    let fast =
+        VectorSource::new(vec![rows(20_000, KEYS)]).batches_of(10).slowed_by(Duration::from_micros(100)).behind(&valve);
     let slow = VectorSource::new(vec![rows(200, KEYS)]).batches_of(10).slowed_by(Duration::from_millis(25));
     let left = source(&mut flow, "fast", fast, true, 1);
     let right = source(&mut flow, "slow", slow, true, 1);
@@ -286,6 +287,7 @@ fn rows_that_overtake_a_slow_input_are_not_in_the_checkpoint() {
     let job = Job::start(flow, config(Some(dir.path()))).unwrap();
     until("a checkpoint is complete", || job.status().last_checkpoint.is_some());
     trip.store(500, Ordering::SeqCst);
+    valve.open();
     assert_eq!(wait(&job).unwrap().restarts, 1);
     assert_counted_once(&target, KEYS, 20_200 / KEYS);
 }
