@@ -25,6 +25,8 @@ enum Workload {
     Start,
     /// JSON rows from Kafka to Kafka, at least once and exactly once in turn.
     Guarantee,
+    /// Look-ups by key in a materialized view of a million keys (`--keys`) under 50 000 changes per second.
+    Views,
     /// Checkpoints of a million keys (`--keys`) while rows come in, and a restart from the last one.
     Checkpoint,
 }
@@ -109,6 +111,9 @@ fn main() {
     }
     if wanted(Workload::Guarantee) {
         workloads::guarantee::run(&setup);
+    }
+    if wanted(Workload::Views) {
+        workloads::views::run(&setup);
     }
     if wanted(Workload::Checkpoint) {
         workloads::checkpoint::run(&setup);

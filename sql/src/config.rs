@@ -12,6 +12,8 @@ use eddyline_engine::connector::{OptionSpec, OptionValue, Options, nearest};
 
 use crate::error::{Location, Result, SqlError, SqlState};
 
+/// How often checkpoints are taken.
+pub const CHECKPOINT_INTERVAL: &str = "execution.checkpointing.interval";
 /// Name of the job, which owns its checkpoints.
 pub const PIPELINE_NAME: &str = "pipeline.name";
 /// Number of subtasks of each operator.

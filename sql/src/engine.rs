@@ -14,6 +14,7 @@ use eddyline_engine::runtime::JobHandle;
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::jobs::Jobs;
+use crate::relations::Relations;
 use crate::session::JournalOpener;
 
 /// Where checkpoints of a process without a data directory go.
@@ -50,6 +51,9 @@ pub struct Engine {
     registry: Registry,
     catalog: Arc<SharedCatalog>,
     jobs: Jobs,
+    relations: Arc<Relations>,
+    #[cfg(feature = "batch")]
+    batch: crate::batch::Batch,
     journal: Option<Arc<dyn Journal>>,
     checkpoint_dir: PathBuf,
     open_journal: Option<JournalOpener>,
@@ -62,6 +66,9 @@ impl Engine {
             registry,
             catalog: Arc::new(SharedCatalog::new(Catalog::default(), 0, None)),
             jobs: Jobs::default(),
+            relations: Arc::default(),
+            #[cfg(feature = "batch")]
+            batch: Default::default(),
             journal: None,
             checkpoint_dir: PathBuf::from(DEFAULT_CHECKPOINT_DIR),
             open_journal: None,
@@ -69,15 +76,18 @@ impl Engine {
     }
 
     /// An engine that goes on from `catalog`, which has seen `version` changes, and tells `journal` what happens. Jobs,
-    /// also those over bounded input, have their checkpoints below `checkpoint_dir`.
+    /// also those over bounded input, have their checkpoints below `checkpoint_dir`. Its materialized views are recovering
+    /// until their jobs have started.
     pub fn durable(
         registry: Registry,
         (catalog, version): (Catalog, u64),
         journal: Arc<dyn Journal>,
         checkpoint_dir: PathBuf,
-    ) -> Self {
+    ) -> Result<Self> {
+        let relations = Arc::new(Relations::of(&catalog)?);
         let catalog = Arc::new(SharedCatalog::new(catalog, version, Some(Arc::clone(&journal))));
-        Engine { registry, catalog, jobs: Jobs::default(), journal: Some(journal), checkpoint_dir, open_journal: None }
+        let journal = Some(journal);
+        Ok(Engine { catalog, relations, journal, checkpoint_dir, ..Engine::new(registry) })
     }
 
     /// Says how sessions open journals of checkpoints.
@@ -102,6 +112,16 @@ impl Engine {
     /// All jobs.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
+    }
+
+    /// The rows of its materialized views.
+    pub fn relations(&self) -> &Arc<Relations> {
+        &self.relations
+    }
+
+    #[cfg(feature = "batch")]
+    pub(crate) fn batch(&self) -> &crate::batch::Batch {
+        &self.batch
     }
 
     /// Where changes are written down, if they are.
@@ -199,7 +219,8 @@ mod tests {
     fn permanent_objects_are_shared_and_noted_and_temporary_ones_are_neither() {
         let notes = Arc::new(Notes::default());
         let journal = Arc::clone(&notes) as Arc<dyn Journal>;
-        let engine = Arc::new(Engine::durable(Registry::default(), Default::default(), journal, PathBuf::new()));
+        let engine =
+            Arc::new(Engine::durable(Registry::default(), Default::default(), journal, PathBuf::new()).unwrap());
         let (mut one, mut two) = (Session::on(Arc::clone(&engine)), Session::on(Arc::clone(&engine)));
         execute(&mut one, "CREATE TABLE a (x INT) WITH ('connector' = 'c', 'password' = 'p''w')").unwrap();
         execute(&mut one, "CREATE TEMPORARY TABLE b (y INT, z AS y + 1) WITH ('connector' = 'c', 'token' = 't')")

@@ -21,6 +21,10 @@ pub struct JobEntry {
     pub started_at: SystemTime,
     /// True for the job behind a SELECT, which ends with its reader.
     pub query: bool,
+    /// The materialized view that it keeps current, if it is the job of one.
+    pub view: Option<String>,
+    /// The materialized views that it reads, once it is planned.
+    pub reads: Vec<String>,
     /// How far it has come.
     pub phase: JobPhase,
 }
@@ -130,6 +134,8 @@ impl Jobs {
                 name: name.clone(),
                 started_at: SystemTime::now(),
                 query: false,
+                view: None,
+                reads: Vec::new(),
                 phase,
             }),
         }
@@ -141,7 +147,20 @@ impl Jobs {
         let mut entries = self.lock();
         prune(&mut entries);
         let (name, started_at) = (job.name().to_string(), SystemTime::now());
-        entries.push(JobEntry { id, name, started_at, query: true, phase: JobPhase::Running(job) });
+        let (view, reads, phase) = (None, Vec::new(), JobPhase::Running(job));
+        entries.push(JobEntry { id, name, started_at, query: true, view, reads, phase });
+    }
+
+    /// Notes which materialized view a job keeps current, and which ones it reads.
+    pub fn describe(&self, id: &str, view: Option<&str>, reads: Vec<String>) {
+        if let Some(entry) = self.lock().iter_mut().find(|e| e.id == id) {
+            (entry.view, entry.reads) = (view.map(str::to_string), reads);
+        }
+    }
+
+    /// The job that keeps the materialized view `name` current, the newest when there were several.
+    pub fn of_view(&self, name: &str) -> Option<JobEntry> {
+        self.lock().iter().rfind(|e| e.view.as_deref() == Some(name)).cloned()
     }
 
     /// Says how far a job has come. False when it is no longer listed, because it was stopped before it ran.

@@ -3,6 +3,8 @@
 //! Read `ARCHITECTURE.md` beside this crate first; then `parse` (text to statements), `catalog` (what tables are) and
 //! `types` (Flink's types in Arrow's terms).
 
+#[cfg(feature = "batch")]
+mod batch;
 mod build;
 pub mod catalog;
 pub mod coercion;
@@ -12,10 +14,12 @@ pub mod error;
 pub mod functions;
 mod insert;
 pub mod jobs;
+mod materialize;
 mod parameter;
 pub mod parse;
 mod pipeline;
 pub mod plan;
+pub mod relations;
 pub mod session;
 mod show;
 pub mod statement;
@@ -29,5 +33,6 @@ mod tests;
 
 pub use engine::Engine;
 pub use error::{Result, SqlError, SqlState};
+pub use materialize::drop_text;
 pub use parameter::Parameter;
 pub use session::{JournalOpener, Outcome, Session, Shape};

@@ -21,6 +21,8 @@ struct Filled {
 /// One job, ready to run.
 pub struct Pipeline {
     filled: Vec<Filled>,
+    /// Names of the materialized views that it reads.
+    pub reads: Vec<String>,
     /// What runs.
     pub dataflow: Dataflow,
 }
@@ -32,13 +34,15 @@ impl Pipeline {
         plan::share_scans(queries.iter_mut().map(|query| &mut query.stream))?;
         let mut builder = Builder::new(settings);
         let mut filled = Vec::with_capacity(queries.len());
+        let mut reads = Vec::new();
         for (target, mut query) in targets.into_iter().zip(queries) {
             query.stream = plan::merge_projections(query.stream)?;
+            plan::note_views(&query.stream, &mut reads);
             let (sink, needs_before) = (target.name.clone(), target.needs_before);
             builder.add_sink(&query.stream, target)?;
             filled.push(Filled { sink, needs_before, query });
         }
-        Ok(Pipeline { filled, dataflow: builder.finish()? })
+        Ok(Pipeline { filled, reads, dataflow: builder.finish()? })
     }
 
     /// Columns of the first query.

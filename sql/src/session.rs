@@ -20,7 +20,7 @@ use crate::engine::{Engine, SharedCatalog};
 use crate::error::{Result, SqlError};
 use crate::functions::{Environment, Functions, Random};
 use crate::plan::{self, Query, Tables};
-use crate::statement::{Explain, ParsedStatement, Statement, TableName};
+use crate::statement::{Explain, ObjectKind, ParsedStatement, Statement, TableName};
 
 /// What came of a statement.
 pub enum Outcome {
@@ -173,6 +173,10 @@ impl Session {
         std::mem::take(&mut self.warnings)
     }
 
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
     /// The objects that this session sees.
     pub fn catalog(&self) -> Catalog {
         Catalog::layered(&self.catalog.snapshot().0, &self.temporary)
@@ -220,6 +224,8 @@ impl Session {
                 Ok(text_rows(&["key", "value"], self.settings.values().iter().map(row).collect()))
             }
             Statement::Use { .. } | Statement::CreateNamespace(_) => Ok(done()),
+            Statement::CreateMaterializedView(create) => self.create_materialized_view(create, &parsed.text),
+            Statement::Drop(drop) if drop.kind == ObjectKind::MaterializedView => self.drop_materialized_view(drop),
             Statement::StopJob { id, with_savepoint } => self.stop_job(id, *with_savepoint),
             Statement::Show(show) => crate::show::show(show, &self.catalog(), self.engine.jobs()),
             Statement::ShowCreate { kind, name } => {
@@ -238,6 +244,7 @@ impl Session {
                 self.create_table_as(create, &parsed.text).map(drop)
             }
             Statement::Set { key, value, .. } => self.set(key, value),
+            Statement::CreateMaterializedView(create) => self.declare_view(create, &parsed.text).map(drop),
             other => self.change_catalog(other, &parsed.text).map(drop),
         }
     }
@@ -246,7 +253,13 @@ impl Session {
     pub fn shape(&mut self, parsed: &ParsedStatement) -> Result<Shape> {
         match &parsed.statement {
             Statement::Query(query) => {
-                let plan = Query::plan(plan::resolve(&self.tables(), query.as_ref().clone())?)?.stream;
+                let typed = plan::resolve(&self.tables(), query.as_ref().clone())?;
+                #[cfg(feature = "batch")]
+                if crate::batch::is_finite(&typed)? {
+                    let schema = plan::output_schema(&typed);
+                    return Ok(Shape::Changes { schema, bounded: true, append_only: true });
+                }
+                let plan = Query::plan(typed)?.stream;
                 let (bounded, append_only) = (plan.is_bounded(), plan::is_append_only(&plan));
                 Ok(Shape::Changes { schema: plan.schema(), bounded, append_only })
             }
@@ -271,6 +284,11 @@ impl Session {
         match &parsed.statement {
             Statement::Query(_) | Statement::Insert(_) | Statement::StatementSet(_) => {
                 self.explain_text(&parsed.statement).map(Some)
+            }
+            Statement::CreateMaterializedView(create) => {
+                let text = self.explain_text(&parsed.statement)?;
+                self.declare_view(create, &parsed.text)?;
+                Ok(Some(text))
             }
             Statement::Explain(explain) => self.explain(explain).map(Some),
             Statement::StopJob { .. } => Ok(None),
@@ -310,10 +328,16 @@ impl Session {
     }
 
     pub(crate) fn tables(&self) -> Arc<Tables> {
+        Arc::new(self.own_tables())
+    }
+
+    /// What the session sees, for planning.
+    pub(crate) fn own_tables(&self) -> Tables {
         let (clock, random) = (Arc::clone(&self.clock), self.random.clone());
         let functions = Functions::new(Environment { zone: self.time_zone(), clock, random });
         let tables = Tables::new(self.catalog(), self.engine.registry().clone(), Arc::new(functions));
-        Arc::new(tables.with_repeated_changes(self.is_on(config::CDC_DUPLICATES)))
+        let tables = tables.with_relations(Arc::clone(self.engine.relations()));
+        tables.with_repeated_changes(self.is_on(config::CDC_DUPLICATES))
     }
 
     /// The session's zone; UTC when none is set or when the zone is an offset without a name.

@@ -4,7 +4,7 @@ use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
 use eddyline_engine::runtime::JobStatus;
 
-use crate::catalog::{Catalog, CatalogObject};
+use crate::catalog::{Catalog, CatalogObject, DescribedColumn};
 use crate::error::Result;
 use crate::functions::{Environment, scalar_functions};
 use crate::jobs::{JobEntry, Jobs};
@@ -21,6 +21,7 @@ pub fn show(show: &Show, catalog: &Catalog, jobs: &Jobs) -> Result<Outcome> {
     let (header, names) = match show.kind {
         ShowKind::Tables => ("table name", owned(catalog.names())),
         ShowKind::Views => ("view name", owned(catalog.views())),
+        ShowKind::MaterializedViews => ("materialized view name", owned(catalog.materialized_views())),
         ShowKind::Functions => ("function name", function_names()),
         ShowKind::Catalogs => ("catalog name", vec!["default_catalog".to_string()]),
         ShowKind::CurrentCatalog => ("current catalog name", vec!["default_catalog".to_string()]),
@@ -83,12 +84,11 @@ pub fn describe(object: &CatalogObject, schema: &Schema) -> Vec<Vec<Option<Strin
         Some((format!("{}{time}", ColumnType::from_arrow(field).data_type), field.is_nullable()))
     };
     let truth = |value: bool| Some((if value { "TRUE" } else { "FALSE" }).to_string());
+    let row =
+        |c: DescribedColumn| vec![Some(c.name), Some(c.data_type), truth(c.nullable), c.key, c.extras, c.watermark];
     match object {
-        CatalogObject::Table(table) => table
-            .describe(types)
-            .into_iter()
-            .map(|c| vec![Some(c.name), Some(c.data_type), truth(c.nullable), c.key, c.extras, c.watermark])
-            .collect(),
+        CatalogObject::Table(table) => table.describe(types).into_iter().map(row).collect(),
+        CatalogObject::Materialized(view) => view.describe().into_iter().map(row).collect(),
         CatalogObject::View(_) => schema
             .fields()
             .iter()

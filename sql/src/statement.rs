@@ -8,11 +8,15 @@
 //! the hint with one argument per entry; `parse::table_options` reads it. `SELECT /*+ STATE_TTL('o' = '1d') */`
 //! is in `Select.optimizer_hints`; `parse::query_hints` reads it.
 
+mod materialized;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use sqlparser::ast::{Expr, Query};
 use sqlparser::tokenizer::Location;
+
+pub use materialized::CreateMaterializedView;
 
 use crate::types::ColumnType;
 
@@ -34,9 +38,11 @@ pub enum Statement {
     CreateTable(Box<CreateTable>),
     /// `CREATE VIEW`.
     CreateView(CreateView),
+    /// `CREATE MATERIALIZED VIEW`.
+    CreateMaterializedView(Box<CreateMaterializedView>),
     /// `CREATE DATABASE` or `CREATE CATALOG`: accepted, there is only one of each.
     CreateNamespace(CreateNamespace),
-    /// `DROP TABLE`, `DROP VIEW`.
+    /// `DROP TABLE`, `DROP VIEW`, `DROP MATERIALIZED VIEW`.
     Drop(Drop),
     /// `ALTER TABLE`.
     AlterTable(AlterTable),
@@ -70,7 +76,7 @@ pub enum Statement {
     Show(Show),
     /// `SHOW CREATE TABLE t`, `SHOW CREATE VIEW t`.
     ShowCreate {
-        /// Whether the user asked for a table or a view.
+        /// What the user asked for.
         kind: ObjectKind,
         /// Which.
         name: TableName,
@@ -116,13 +122,15 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A table or a view.
+/// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
     /// Rows in an external system.
     Table,
     /// A named query.
     View,
+    /// A named query whose result is kept current.
+    MaterializedView,
 }
 
 /// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) … WITH (…) [LIKE …] [AS …]`.
@@ -295,10 +303,10 @@ pub struct CreateNamespace {
     pub if_not_exists: bool,
 }
 
-/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name`.
+/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name`, `DROP MATERIALIZED VIEW [IF EXISTS] name [RESTRICT|CASCADE]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drop {
-    /// Table or view.
+    /// What it is.
     pub kind: ObjectKind,
     /// Name.
     pub name: TableName,
@@ -306,6 +314,8 @@ pub struct Drop {
     pub temporary: bool,
     /// No error when there is none.
     pub if_exists: bool,
+    /// The views that stand on it go with it.
+    pub cascade: bool,
 }
 
 /// `ALTER TABLE [IF EXISTS] name …`.
@@ -442,6 +452,8 @@ pub enum ShowKind {
     Tables,
     /// Views.
     Views,
+    /// Materialized views.
+    MaterializedViews,
     /// Functions.
     Functions,
     /// Jobs of this session or server.

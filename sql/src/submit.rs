@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::checkpoint::{CheckpointStorage, Restored};
 use eddyline_engine::connector::{Options, SinkChanges, TableSink};
-use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, Restore, StopMode};
+use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
 
 use crate::build::{BuildSettings, SinkTarget};
 use crate::catalog::Catalog;
@@ -16,6 +17,7 @@ use crate::engine::JobRecord;
 use crate::error::{Result, SqlError, SqlState};
 use crate::insert::match_columns;
 use crate::jobs::{JobPhase, new_id};
+use crate::materialize::view_folder;
 use crate::pipeline::Pipeline;
 use crate::plan::{self, Query, SinkRequirements, StreamPlan};
 use crate::session::{Outcome, SAVEPOINT_PATH, Session, text_rows};
@@ -24,6 +26,21 @@ use crate::types::ColumnType;
 
 /// Batches of a SELECT that wait for their reader before the job is held back.
 const RESULT_CHANNEL_BATCHES: usize = 16;
+
+/// How often the job of a view takes a checkpoint, which makes its rows visible, when the session does not say.
+const VIEW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a job that is about to start is called and comes from.
+pub(crate) struct Launch<'a> {
+    /// Its name when none is given.
+    pub(crate) derived: String,
+    /// The statement behind it.
+    pub(crate) text: &'a str,
+    /// How many changes the catalog had seen when it was planned.
+    pub(crate) catalog_version: u64,
+    /// The materialized view that it keeps current, if it is for one.
+    pub(crate) view: Option<&'a str>,
+}
 
 /// A SELECT that is ready to run.
 struct Selected {
@@ -34,15 +51,44 @@ struct Selected {
 
 impl Session {
     pub(crate) fn run_query(&mut self, query: sqlparser::ast::Query) -> Result<Outcome> {
+        #[cfg(feature = "batch")]
+        if let Some((typed, finite)) = self.plan_finite(&query)? {
+            let mut config = self.job_config("select".to_string())?;
+            config.checkpoint.dir = None;
+            config.restore = Restore::Fresh;
+            let (changes, job) = crate::batch::answer(finite, config)?;
+            if !job.status().state.is_terminal() {
+                self.engine.jobs().add_query(new_id(), job.clone());
+            }
+            let schema = plan::output_schema(&typed);
+            return Ok(Outcome::Changes { schema, changes, job, bounded: true, append_only: true });
+        }
         let Selected { pipeline, changes, append_only } = self.plan_query(query)?;
         let (schema, bounded) = (pipeline.schema(), pipeline.dataflow.is_bounded());
         // A query that is only looked at leaves no checkpoints behind.
         let mut config = self.job_config("select".to_string())?;
         config.checkpoint.dir = None;
         config.restore = Restore::Fresh;
-        let job = Job::start(pipeline.dataflow, config)?;
-        self.engine.jobs().add_query(new_id(), job.clone());
+        let (job, id) = (Job::start(pipeline.dataflow, config)?, new_id());
+        self.engine.jobs().add_query(id.clone(), job.clone());
+        self.engine.jobs().describe(&id, None, pipeline.reads);
         Ok(Outcome::Changes { schema, changes, job, bounded, append_only })
+    }
+
+    /// A query that is answered from versions of materialized views, if it reads nothing else.
+    #[cfg(feature = "batch")]
+    fn plan_finite(
+        &mut self,
+        query: &sqlparser::ast::Query,
+    ) -> Result<Option<(datafusion_expr::LogicalPlan, crate::batch::BatchQuery)>> {
+        let typed = plan::resolve(&self.tables(), query.clone())?;
+        if !crate::batch::is_finite(&typed)? {
+            return Ok(None);
+        }
+        self.warn_of_failed_views(&typed)?;
+        let finite = crate::batch::BatchQuery::plan(&typed, self.engine.batch());
+        let finite = finite.map_err(|error| self.with_reason(error, &typed))?;
+        Ok(Some((typed, finite)))
     }
 
     fn plan_query(&self, query: sqlparser::ast::Query) -> Result<Selected> {
@@ -54,7 +100,7 @@ impl Session {
         Ok(Selected { pipeline, changes, append_only })
     }
 
-    fn pipeline(&self, queries: Vec<(SinkTarget, Query)>) -> Result<Pipeline> {
+    pub(crate) fn pipeline(&self, queries: Vec<(SinkTarget, Query)>) -> Result<Pipeline> {
         let settings = BuildSettings {
             parallelism: self.settings.parallelism()?,
             zone: self.time_zone(),
@@ -67,39 +113,54 @@ impl Session {
     pub(crate) fn run_inserts(&mut self, inserts: &[Insert], text: &str) -> Result<Outcome> {
         let catalog_version = self.catalog.snapshot().1;
         let planned = self.plan_inserts(inserts)?;
-        let resumed = self.resumed.take();
-        let id = resumed.clone().unwrap_or_else(new_id);
         let targets: Vec<&str> = inserts.iter().map(|i| i.target.table()).collect();
         let derived = format!("insert-into_default_catalog.default_database.{}", targets.join("_"));
+        let bounded = planned.dataflow.is_bounded();
+        let (id, job) = self.launch(planned, Launch { derived, text, catalog_version, view: None })?;
+        Ok(Outcome::Started { id, job, bounded })
+    }
+
+    /// Names a planned job, writes it down and starts it.
+    pub(crate) fn launch(&mut self, planned: Pipeline, launch: Launch<'_>) -> Result<(String, JobHandle)> {
+        let resumed = self.resumed.take();
+        let id = resumed.clone().unwrap_or_else(new_id);
         let engine = Arc::clone(&self.engine);
         if resumed.is_some() {
             // Stopped before it could start again.
             engine.jobs().find(&id)?;
         }
-        // The jobs of a process that forgets them are told apart by their checkpoints alone, as ever.
-        let (given, unique) = (self.settings.text(config::PIPELINE_NAME), engine.journal().is_some());
-        let name = engine.jobs().announce(&id, given, &derived, unique)?;
-        let bounded = planned.dataflow.is_bounded();
-        let started = self.insert_config(&name, &planned).and_then(|mut config| {
+        // The jobs of a process that forgets them are told apart by their checkpoints alone, as ever. The job of a view
+        // is named after the view.
+        let given = self.settings.text(config::PIPELINE_NAME).filter(|_| launch.view.is_none() || resumed.is_some());
+        let name = engine.jobs().announce(&id, given, &launch.derived, engine.journal().is_some())?;
+        engine.jobs().describe(&id, launch.view, planned.reads.clone());
+        let started = self.launch_config(&name, &planned, &launch, &id).and_then(|mut config| {
             if let Some(journal) = engine.journal() {
                 if resumed.is_none() {
-                    let script = self.script(&name, text);
+                    let script = self.script(&name, launch.text);
+                    let catalog_version = launch.catalog_version;
                     journal.job_started(&JobRecord { id: id.clone(), catalog_version, script })?;
                 }
-                let (journal, id) = (Arc::clone(journal), id.clone());
-                config.on_finish = Some(Arc::new(move || {
-                    journal.job_ended(&id).map_err(|e| eddyline_engine::Error::internal(e.message))
-                }));
+                if launch.view.is_none() {
+                    let (journal, id) = (Arc::clone(journal), id.clone());
+                    config.on_finish = Some(Arc::new(move || {
+                        journal.job_ended(&id).map_err(|e| eddyline_engine::Error::internal(e.message))
+                    }));
+                }
             }
             Ok(Job::start(planned.dataflow, config)?)
         });
         match started {
             Ok(job) => {
-                engine.jobs().advance(&id, JobPhase::Running(job.clone()));
-                if let Some(journal) = engine.journal() {
+                if !engine.jobs().advance(&id, JobPhase::Running(job.clone())) {
+                    // Stopped, or its view dropped, while it was being started.
+                    job.stop(StopMode::Cancel);
+                }
+                // The job of a view ends with its view, however it fares.
+                if let Some(journal) = engine.journal().filter(|_| launch.view.is_none()) {
                     journal.watch(&id, &job);
                 }
-                Ok(Outcome::Started { id, job, bounded })
+                Ok((id, job))
             }
             // Whoever resumes a job decides what its failure means; anybody else hears of it here.
             Err(error) if resumed.is_some() => Err(error),
@@ -125,16 +186,24 @@ impl Session {
         statements.iter().map(|statement| format!("{statement};\n")).collect()
     }
 
-    fn insert_config(&self, name: &str, planned: &Pipeline) -> Result<JobConfig> {
+    fn launch_config(&self, name: &str, planned: &Pipeline, launch: &Launch<'_>, id: &str) -> Result<JobConfig> {
         let mut config = self.job_config(name.to_string())?;
-        if config.checkpoint.dir.is_some() || config.checkpoint.interval.is_none() {
-            return Ok(config);
+        let view = launch.view.is_some();
+        if view && !self.settings.values().contains_key(config::CHECKPOINT_INTERVAL) {
+            config.checkpoint.interval = Some(VIEW_INTERVAL);
         }
-        let needed = planned.dataflow.needs_checkpoints().is_some();
-        config.checkpoint.dir = self.engine.checkpoint_dir(planned.dataflow.is_bounded() && !needed);
-        if config.checkpoint.dir.is_none() {
-            // A job over bounded input without a checkpoint folder runs again from the start.
-            config.checkpoint.interval = None;
+        config.keep_result = view;
+        if config.checkpoint.dir.is_none() && config.checkpoint.interval.is_some() {
+            let needed = planned.dataflow.needs_checkpoints().is_some();
+            config.checkpoint.dir = self.engine.checkpoint_dir(planned.dataflow.is_bounded() && !needed);
+            if config.checkpoint.dir.is_none() && !view {
+                // A job over bounded input without a checkpoint folder runs again from the start.
+                config.checkpoint.interval = None;
+            }
+        }
+        if view && self.engine.journal().is_some() {
+            // A view that is made anew under its old name has nothing to do with the old one.
+            config.checkpoint.dir = config.checkpoint.dir.map(|dir| view_folder(dir, id));
         }
         Ok(config)
     }
@@ -253,11 +322,16 @@ impl Session {
         }))
     }
 
-    pub(crate) fn explain_text(&self, statement: &Statement) -> Result<String> {
+    pub(crate) fn explain_text(&mut self, statement: &Statement) -> Result<String> {
         let pipeline = match statement {
+            #[cfg(feature = "batch")]
+            Statement::Query(query) if let Some((typed, finite)) = self.plan_finite(query)? => {
+                return Ok(finite.explain(&typed));
+            }
             Statement::Query(query) => self.plan_query(query.as_ref().clone())?.pipeline,
             Statement::Insert(insert) => self.plan_inserts(std::slice::from_ref(insert.as_ref()))?,
             Statement::StatementSet(inserts) => self.plan_inserts(inserts)?,
+            Statement::CreateMaterializedView(create) => self.explain_view(create)?,
             _ => return Err(SqlError::unsupported("EXPLAIN takes a query, an INSERT or a statement set")),
         };
         Ok(pipeline.explain())
@@ -265,6 +339,12 @@ impl Session {
 
     pub(crate) fn stop_job(&mut self, id: &str, with_savepoint: bool) -> Result<Outcome> {
         let entry = self.engine.jobs().find(id)?;
+        if let Some(view) = &entry.view {
+            let message = format!("job '{id}' keeps the materialized view '{view}' current");
+            return Err(
+                SqlError::new(SqlState::NotReady, message).with_hint(format!("DROP MATERIALIZED VIEW {view} ends it"))
+            );
+        }
         let path = match &entry.phase {
             JobPhase::Running(job) if !job.status().state.is_terminal() => {
                 job.stop(if with_savepoint { StopMode::Savepoint } else { StopMode::Checkpoint });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::program::Program;
-use crate::services::process::{free_port, require_program, wait_for};
+use crate::services::process::{free_port, require_program, spawn, tied, wait_for};
 
 /// How long a server may take to start or to come to a state.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -133,6 +133,15 @@ impl Server {
         text_of(&command.output().expect("python can be run"), script)
     }
 
+    /// A Python script that runs beside the test, with `PORT` and `FOLDER` in its environment; it is killed when the test
+    /// is done with it.
+    pub fn start_python(&self, script: &str) -> std::process::Child {
+        let mut command = tied(&python().to_string_lossy(), None);
+        command.args(["-c", script]).env("PORT", self.port.to_string()).env("FOLDER", self.folder.path());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        spawn(command).expect("python can be run")
+    }
+
     /// What a Java program prints; it must succeed. `PORT` is in its environment, the JDBC driver on its class path.
     #[track_caller]
     pub fn java(&self, file: &str) -> String {
@@ -179,7 +188,7 @@ fn cache(name: &str) -> PathBuf {
 }
 
 /// Python with the clients in a virtual environment below the target folder.
-fn python() -> &'static Path {
+pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         require_program("python3", "python3-venv");

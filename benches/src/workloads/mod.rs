@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod filter;
 pub mod guarantee;
 pub mod start;
+pub mod views;
 pub mod wordcount;
 
 use std::path::Path;

@@ -65,12 +65,18 @@ pub struct Shard {
     buckets: Arc<Vec<Arc<Bucket>>>,
     slots: usize,
     rows: i64,
+    by_row: bool,
 }
 
 impl Shard {
     /// Without rows.
     pub(super) fn new(codec: &Arc<Codec>) -> Self {
-        Shard { codec: codec.clone(), buckets: Arc::new(vec![Arc::default()]), slots: 0, rows: 0 }
+        Shard { codec: codec.clone(), buckets: Arc::new(vec![Arc::default()]), slots: 0, rows: 0, by_row: false }
+    }
+
+    /// Whether a removal by key is for the very row that it names, so that another row of that key stays.
+    pub(super) fn by_row(self, by_row: bool) -> Self {
+        Shard { by_row, ..self }
     }
 
     /// Number of rows, equal ones counted.
@@ -87,6 +93,7 @@ impl Shard {
             let (bytes, key_bytes) = encoded.row(row);
             match (keyed, batch.kind(row).is_addition()) {
                 (true, true) => self.set(bytes, key_bytes, 1),
+                (true, false) if self.by_row && self.find(&bytes[..key_bytes]).is_some_and(|s| s.row() != bytes) => {}
                 (true, false) => self.set(bytes, key_bytes, 0),
                 (false, true) => self.add(bytes, 1),
                 (false, false) => self.add(bytes, -1),

@@ -39,6 +39,7 @@ impl Staging {
 #[derive(Debug)]
 pub struct RelationSinkFactory {
     relation: Arc<Relation>,
+    by_row: bool,
     /// Of the present attempt of the job.
     staging: Mutex<Arc<Staging>>,
 }
@@ -46,14 +47,20 @@ pub struct RelationSinkFactory {
 impl RelationSinkFactory {
     /// For the job that feeds `relation`.
     pub fn new(relation: Arc<Relation>) -> Self {
-        RelationSinkFactory { relation, staging: Mutex::default() }
+        RelationSinkFactory { relation, by_row: false, staging: Mutex::default() }
+    }
+
+    /// The same for changes whose `-U` and `-D` name whole rows and may come after the row that replaces them: a row of
+    /// the same key that is another one by now stays.
+    pub fn removing_equal_rows(self) -> Self {
+        RelationSinkFactory { by_row: true, ..self }
     }
 }
 
 impl SinkFactory for RelationSinkFactory {
     fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (relation, shard) = (self.relation.clone(), self.relation.shard());
+        let (relation, shard) = (self.relation.clone(), self.relation.shard().by_row(self.by_row));
         let (subtask, parallelism) = (context.subtask.index, context.subtask.parallelism);
         Ok(Box::new(RelationSink { relation, staging, subtask, parallelism, shard }))
     }

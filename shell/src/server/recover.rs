@@ -11,10 +11,11 @@ use eddyline_engine::connector::Registry;
 use eddyline_engine::runtime::Restore;
 use eddyline_sql::catalog::Catalog;
 use eddyline_sql::config::{PIPELINE_NAME, RECOVERY_PATH};
+use eddyline_sql::engine::Journal;
 use eddyline_sql::jobs::JobPhase;
 use eddyline_sql::parse::parse_script;
-use eddyline_sql::statement::{ParsedStatement, Statement};
-use eddyline_sql::{Engine, Session, SqlError, SqlState};
+use eddyline_sql::statement::{ObjectKind, ParsedStatement, Statement};
+use eddyline_sql::{Engine, Session, SqlError, SqlState, drop_text};
 
 use super::store::{Contents, LiveJob, Store};
 use crate::failure::Failure;
@@ -40,9 +41,10 @@ pub fn recover(
 ) -> Result<(Arc<Engine>, Vec<Comeback>), Failure> {
     let mut session = Session::new(registry.clone());
     let mut catalogs: BTreeMap<u64, Catalog> = BTreeMap::new();
+    let versions: Vec<u64> = contents.jobs.iter().map(|job| job.record.catalog_version).collect();
     let mut keep = |version: usize, session: &Session| {
         let version = version as u64;
-        if contents.jobs.iter().any(|job| job.record.catalog_version == version) {
+        if versions.contains(&version) {
             catalogs.insert(version, session.catalog());
         }
     };
@@ -52,22 +54,62 @@ pub fn recover(
         replayed.map_err(|e| Failure::sql(&e, &format!("change {} of the catalog in the journal", index + 1), text))?;
         keep(index + 1, &session);
     }
-    let state = (session.catalog(), contents.catalog.len() as u64);
-    let engine = Engine::durable(registry, state, store, dir.join("checkpoints"));
-    let engine = Arc::new(engine.with_checkpoint_journals(eddyline_connectors::jdbc::open_journal));
-    let mut comebacks = Vec::new();
+    let mut live = Vec::new();
     for job in contents.jobs {
-        let catalog = catalogs.get(&job.record.catalog_version).cloned().unwrap_or_default();
         let statements = parse_script(&job.record.script)
             .map_err(|e| Failure::sql(&e, "a job in the journal", &job.record.script))?;
+        live.push((job, statements));
+    }
+    let dropped = match_views(&mut session, &mut live, &store).map_err(|e| Failure::Message(e.render("")))?;
+    let state = (session.catalog(), contents.catalog.len() as u64 + dropped);
+    let engine = Engine::durable(registry, state, store, dir.join("checkpoints"));
+    let engine = engine.map_err(|e| Failure::Message(e.render("")))?;
+    let engine = Arc::new(engine.with_checkpoint_journals(eddyline_connectors::jdbc::open_journal));
+    let mut comebacks = Vec::new();
+    for (job, statements) in live {
+        let catalog = catalogs.get(&job.record.catalog_version).cloned().unwrap_or_default();
         let name = statements.iter().find_map(pipeline_name).unwrap_or_default();
         engine
             .jobs()
             .announce(&job.record.id, Some(name.clone()), "", true)
             .map_err(|e| Failure::Message(e.render("")))?;
+        engine.jobs().describe(&job.record.id, view_of(&statements), Vec::new());
         comebacks.push(Comeback { job, statements, catalog, name });
     }
     Ok((engine, comebacks))
+}
+
+/// The materialized view that a job keeps current, if it is the job of one.
+fn view_of(statements: &[ParsedStatement]) -> Option<&str> {
+    match &statements.last()?.statement {
+        Statement::CreateMaterializedView(create) => Some(create.name.table()),
+        _ => None,
+    }
+}
+
+/// The last server may have died while it made or dropped a view: a view without a job goes, and a job without a view
+/// ends. Returns how many changes of the catalog that took.
+fn match_views(
+    session: &mut Session,
+    live: &mut Vec<(LiveJob, Vec<ParsedStatement>)>,
+    store: &Store,
+) -> Result<u64, SqlError> {
+    let catalog = session.catalog();
+    for (job, _) in live.extract_if(.., |(_, s)| view_of(s).is_some_and(|v| catalog.materialized_view(v).is_none())) {
+        tracing::info!(id = job.record.id, "a job whose materialized view was being dropped ends");
+        store.job_ended(&job.record.id)?;
+    }
+    let mut dropped = 0;
+    for name in catalog.materialized_views() {
+        if !live.iter().any(|(_, statements)| view_of(statements) == Some(name)) {
+            tracing::warn!(name, "a materialized view whose creation was not completed goes");
+            let text = drop_text(ObjectKind::MaterializedView, name);
+            store.catalog_changed(&text)?;
+            parse_script(&text)?.iter().try_for_each(|statement| session.replay(statement))?;
+            dropped += 1;
+        }
+    }
+    Ok(dropped)
 }
 
 fn pipeline_name(statement: &ParsedStatement) -> Option<String> {

@@ -1,4 +1,4 @@
-//! The catalog: tables and views by name, in memory.
+//! The catalog: tables, views and materialized views by name, in memory.
 //!
 //! There is one catalog with one database, `default_catalog`.`default_database`, whose names may be written or left
 //! out. Names are case-sensitive. A temporary object hides a permanent one of the same name. Nothing is planned here:
@@ -6,6 +6,7 @@
 
 mod alter;
 mod like;
+mod materialized;
 mod show;
 mod table;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::Query;
 
+pub use materialized::MaterializedView;
 pub use show::{DescribedColumn, redact};
 pub use table::CatalogTable;
 
@@ -50,25 +52,29 @@ pub enum CatalogObject {
     Table(Arc<CatalogTable>),
     /// A named query.
     View(Arc<CatalogView>),
+    /// A named query whose result is kept current.
+    Materialized(Arc<MaterializedView>),
 }
 
 impl CatalogObject {
-    /// Table or view.
+    /// What it is.
     pub fn kind(&self) -> ObjectKind {
         match self {
             CatalogObject::Table(_) => ObjectKind::Table,
             CatalogObject::View(_) => ObjectKind::View,
+            CatalogObject::Materialized(_) => ObjectKind::MaterializedView,
         }
     }
 
     /// The table; an error for a view.
     pub fn table(&self) -> Result<&Arc<CatalogTable>> {
-        match self {
-            CatalogObject::Table(table) => Ok(table),
-            CatalogObject::View(view) => {
-                Err(SqlError::new(SqlState::InvalidTableDefinition, format!("'{}' is a view, not a table", view.name)))
-            }
-        }
+        let name = match self {
+            CatalogObject::Table(table) => return Ok(table),
+            CatalogObject::View(view) => &view.name,
+            CatalogObject::Materialized(view) => view.name(),
+        };
+        let message = format!("'{name}' is a {}, not a table", word(self.kind()));
+        Err(SqlError::new(SqlState::InvalidTableDefinition, message))
     }
 }
 
@@ -181,6 +187,10 @@ impl Catalog {
         }
         let mut error = self.unknown(&drop.name);
         error.message = format!("{} with identifier '{}' does not exist", capital(kind), drop.name);
+        if let Some(other) = self.find(name).filter(|_| here) {
+            let what = word(other.kind());
+            error.hint = Some(format!("'{name}' is a {what}: write DROP {}", what.to_uppercase()));
+        }
         Err(error)
     }
 
@@ -203,9 +213,12 @@ impl Catalog {
     /// Changes a view.
     pub fn alter_view(&mut self, alter: &AlterView) -> Result<()> {
         let (AlterView::Rename { name, .. } | AlterView::Query { name, .. }) = alter;
-        let CatalogObject::View(view) = self.get(name)? else {
-            return Err(SqlError::new(SqlState::InvalidTableDefinition, format!("'{name}' is a table, not a view"))
-                .at(name.position));
+        let view = match self.get(name)? {
+            CatalogObject::View(view) => view,
+            other => {
+                let message = format!("'{name}' is a {}, not a view", word(other.kind()));
+                return Err(SqlError::new(SqlState::InvalidTableDefinition, message).at(name.position));
+            }
         };
         let mut view = view.as_ref().clone();
         match alter {
@@ -225,6 +238,7 @@ impl Catalog {
         let name = match &object {
             CatalogObject::Table(table) => table.name.clone(),
             CatalogObject::View(view) => view.name.clone(),
+            CatalogObject::Materialized(view) => view.name().to_string(),
         };
         if name != old && self.layer(temporary).contains_key(&name) {
             return Err(SqlError::duplicate_table(&name));
@@ -263,6 +277,7 @@ fn word(kind: ObjectKind) -> &'static str {
     match kind {
         ObjectKind::Table => "table",
         ObjectKind::View => "view",
+        ObjectKind::MaterializedView => "materialized view",
     }
 }
 

@@ -119,20 +119,22 @@ impl Catalog {
         }
     }
 
-    /// The text of `SHOW CREATE TABLE` or `SHOW CREATE VIEW`.
+    /// The text of `SHOW CREATE TABLE` and its like.
     pub fn show_create(&self, kind: ObjectKind, name: &TableName) -> Result<String> {
         let temporary = self.temporary.contains_key(name.table());
-        let wrong = |what: &str, hint: &str| {
-            Err(SqlError::new(crate::SqlState::InvalidTableDefinition, format!("'{name}' is a {what}"))
-                .with_hint(format!("write SHOW CREATE {hint}"))
-                .at(name.position))
-        };
-        match (self.get(name)?, kind) {
-            (CatalogObject::Table(table), ObjectKind::Table) => Ok(table.show_create(temporary)),
-            (CatalogObject::View(view), ObjectKind::View) => Ok(view.show_create(temporary)),
-            (CatalogObject::Table(_), ObjectKind::View) => wrong("table", "TABLE"),
-            (CatalogObject::View(_), ObjectKind::Table) => wrong("view", "VIEW"),
+        let object = self.get(name)?;
+        if object.kind() != kind {
+            let what = super::word(object.kind());
+            let message = format!("'{name}' is a {what}");
+            return Err(SqlError::new(crate::SqlState::InvalidTableDefinition, message)
+                .with_hint(format!("write SHOW CREATE {}", what.to_uppercase()))
+                .at(name.position));
         }
+        Ok(match object {
+            CatalogObject::Table(table) => table.show_create(temporary),
+            CatalogObject::View(view) => view.show_create(temporary),
+            CatalogObject::Materialized(view) => view.show_create(),
+        })
     }
 }
 
@@ -238,14 +240,14 @@ fn extras(column: &ColumnDefinition) -> Option<String> {
     }
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-fn quoted_list(names: &[String]) -> String {
+pub(super) fn quoted_list(names: &[String]) -> String {
     names.iter().map(|n| quoted(n)).collect::<Vec<_>>().join(", ")
 }
 
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,16 +1,21 @@
 //! The aggregate functions as DataFusion's planner sees them: names, arguments and Flink's result types.
 //!
-//! DataFusion never runs them. The planner lowers a call to [`AggregateFunction`] of the engine.
+//! In a continuous query DataFusion never runs them: the planner lowers a call to [`AggregateFunction`] of the engine. In a
+//! finite one it does, through `accumulate`.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion_common::{DataFusionError, Result, ScalarValue, not_impl_err};
+use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, TypeSignature, Volatility,
+};
 use eddyline_engine::aggregate::{AggregateFunction, return_type};
+
+use super::accumulate::{Groups, Recipe, Single};
 
 const NAMES: &[(&str, AggregateFunction)] = &[
     ("count", AggregateFunction::Count),
@@ -64,6 +69,12 @@ struct Aggregate {
     signature: Signature,
 }
 
+impl Aggregate {
+    fn recipe(&self, args: &AccumulatorArgs<'_>) -> Recipe {
+        Recipe::new(self.function, args.is_distinct, Arc::clone(&args.return_field), args.expr_fields)
+    }
+}
+
 impl PartialEq for Aggregate {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -109,11 +120,28 @@ impl AggregateUDFImpl for Aggregate {
         ScalarValue::try_from(data_type)
     }
 
-    fn state_fields(&self, _: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        not_impl_err!("{} runs in the engine", self.name)
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let fields =
+            Recipe::new(self.function, args.is_distinct, args.return_field, args.input_fields).state_fields()?;
+        let named = |field: &FieldRef| {
+            Arc::new(field.as_ref().clone().with_name(format!("{}[{}]", args.name, field.name())).with_nullable(true))
+        };
+        Ok(fields.iter().map(named).collect())
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        not_impl_err!("{} runs in the engine", self.name)
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Single::new(self.recipe(&args))?))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Single::new(self.recipe(&args).sliding())?))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Groups::new(self.recipe(&args))?))
     }
 }

@@ -6,6 +6,7 @@
 //! Each file is one family; a family is a list of [`call::Function`]s. What a value means (wrapping integers, DECIMAL
 //! rules, casts, NULLs, zones) is decided here and in [`crate::coercion`] and nowhere else.
 
+mod accumulate;
 mod aggregates;
 mod arithmetic;
 mod array;

@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Parsed};
 use super::failure::{refuse, unsupported};
 use crate::statement::{Drop, ObjectKind, Show, ShowFilter, ShowKind, Statement};
 
-/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name`; `DROP` is taken already.
+/// `DROP [TEMPORARY] TABLE|[MATERIALIZED] VIEW [IF EXISTS] name`; `DROP` is taken already.
 pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let at = cursor.position();
     let temporary = cursor.take(&["TEMPORARY"]);
@@ -24,10 +24,15 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let kind = match word {
         "TABLE" => ObjectKind::Table,
         "VIEW" => ObjectKind::View,
+        "MATERIALIZED" if cursor.take(&["VIEW"]) && !temporary => ObjectKind::MaterializedView,
         other => return Err(unsupported(&format!("DROP {other} is not supported"), "", at)),
     };
-    let if_exists = cursor.if_exists();
-    Ok(Statement::Drop(Drop { kind, name: cursor.table_name()?, temporary, if_exists }))
+    let (if_exists, name) = (cursor.if_exists(), cursor.table_name()?);
+    let behavior = match kind {
+        ObjectKind::MaterializedView => cursor.take_one(&["RESTRICT", "CASCADE"]),
+        _ => None,
+    };
+    Ok(Statement::Drop(Drop { kind, name, temporary, if_exists, cascade: behavior == Some("CASCADE") }))
 }
 
 /// The command that begins here, if one does.
@@ -97,9 +102,13 @@ fn stop_job(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
 fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let at = cursor.position();
     if cursor.take(&["CREATE"]) {
-        let kind = match cursor.expect_one(&["TABLE", "VIEW"])? {
+        let kind = match cursor.expect_one(&["TABLE", "VIEW", "MATERIALIZED"])? {
             "TABLE" => ObjectKind::Table,
-            _ => ObjectKind::View,
+            "VIEW" => ObjectKind::View,
+            _ => {
+                cursor.expect(&["VIEW"])?;
+                ObjectKind::MaterializedView
+            }
         };
         return Ok(Statement::ShowCreate { kind, name: cursor.table_name()? });
     }
@@ -133,6 +142,7 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let kind = match word {
         "TABLES" => ShowKind::Tables,
         "VIEWS" => ShowKind::Views,
+        "MATERIALIZED" if cursor.take(&["VIEWS"]) => ShowKind::MaterializedViews,
         "FUNCTIONS" => ShowKind::Functions,
         "JOBS" => ShowKind::Jobs,
         "CATALOGS" => ShowKind::Catalogs,

@@ -1,4 +1,4 @@
-//! `CREATE TABLE`, `CREATE VIEW`, `CREATE DATABASE`.
+//! `CREATE TABLE`, `CREATE VIEW`, `CREATE MATERIALIZED VIEW`, `CREATE DATABASE`.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::cursor::{Cursor, Parsed, is_word};
 use super::data_type::column_type;
 use super::failure::{refuse, unsupported};
 use crate::statement::{
-    ColumnDefinition, ColumnDefinitionKind, CreateNamespace, CreateTable, CreateView, Like, LikeFeature, LikeOption,
-    LikeStrategy, PrimaryKey, Statement, Watermark,
+    ColumnDefinition, ColumnDefinitionKind, CreateMaterializedView, CreateNamespace, CreateTable, CreateView, Like,
+    LikeFeature, LikeOption, LikeStrategy, PrimaryKey, Statement, Watermark,
 };
 
 /// What stands behind `CREATE`.
@@ -28,9 +28,16 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     if let Some(kind) = cursor.take_one(&["DATABASE", "CATALOG"]) {
         return create_namespace(cursor, kind);
     }
+    if !temporary && cursor.take(&["MATERIALIZED", "VIEW"]) {
+        return create_materialized_view(cursor).map(|v| Statement::CreateMaterializedView(Box::new(v)));
+    }
     if let Some(kind) = cursor.take_one(&["FUNCTION", "MATERIALIZED", "MODEL", "CONNECTION", "SYSTEM"]) {
-        let what = if kind == "MATERIALIZED" { "MATERIALIZED TABLE" } else { kind };
-        return Err(unsupported(&format!("CREATE {what} is not supported"), "", at));
+        let (what, hint) = match kind {
+            "MATERIALIZED" if temporary => ("TEMPORARY MATERIALIZED VIEW", "leave out TEMPORARY"),
+            "MATERIALIZED" => ("MATERIALIZED TABLE", "write CREATE MATERIALIZED VIEW"),
+            kind => (kind, ""),
+        };
+        return Err(unsupported(&format!("CREATE {what} is not supported"), hint, at));
     }
     cursor.parser.expected("TABLE, VIEW or DATABASE", cursor.parser.peek_token())
 }
@@ -62,6 +69,30 @@ fn create_view(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateView> {
     let query = cursor.query()?;
     let query_text = cursor.text_from(start);
     Ok(CreateView { name, temporary, if_not_exists, columns, comment, query, query_text })
+}
+
+/// `[IF NOT EXISTS] v [(columns [, PRIMARY KEY (…) NOT ENFORCED])] [COMMENT …] AS query`
+fn create_materialized_view(cursor: &mut Cursor<'_>) -> Parsed<CreateMaterializedView> {
+    let if_not_exists = cursor.if_not_exists();
+    let name = cursor.table_name()?;
+    let at = cursor.position();
+    let Elements { columns: typed, order: columns, watermark, primary_key } = elements(cursor)?;
+    if !typed.is_empty() || watermark.is_some() {
+        return Err(refuse(
+            "A materialized view has the types of its query.",
+            "give names only, and a PRIMARY KEY (…) NOT ENFORCED if the query's own key is not to serve",
+            at,
+        ));
+    }
+    let comment = cursor.comment()?;
+    if cursor.sees(&["WITH"]) {
+        return Err(refuse("A materialized view has no options.", "leave out WITH", cursor.position()));
+    }
+    cursor.expect(&["AS"])?;
+    let start = cursor.position();
+    let query = cursor.query()?;
+    let query_text = cursor.text_from(start);
+    Ok(CreateMaterializedView { name, if_not_exists, columns, primary_key, comment, query, query_text })
 }
 
 /// The parts of a table between its parentheses.

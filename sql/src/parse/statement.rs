@@ -143,9 +143,12 @@ fn explain(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let at = cursor.position();
     let inner = statement(cursor)?;
     match inner {
-        Statement::Query(_) | Statement::Insert(_) | Statement::StatementSet(_) => {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::StatementSet(_)
+        | Statement::CreateMaterializedView(_) => {
             Ok(Statement::Explain(Explain { details, statement: Box::new(inner) }))
         }
-        _ => Err(refuse("Only queries and INSERT can be explained.", "", at)),
+        _ => Err(refuse("Only queries, INSERT and CREATE MATERIALIZED VIEW can be explained.", "", at)),
     }
 }

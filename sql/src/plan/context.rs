@@ -11,8 +11,9 @@ use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, Ty
 use datafusion_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
 };
-use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion_sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use eddyline_engine::connector::{Registry, SourceChanges};
+use eddyline_engine::relation::Relation;
 use sqlparser::ast::{Expr as Ast, Query, Statement};
 
 use super::attributes;
@@ -21,9 +22,10 @@ use super::normalize::Normalize;
 use super::prepare::{prepare, prepare_expr};
 use super::relation::StreamingRelations;
 use super::source::{PlannedRelation, TableRelation};
-use crate::catalog::{Catalog, CatalogObject, CatalogTable};
-use crate::error::SqlError;
+use crate::catalog::{Catalog, CatalogObject, CatalogTable, MaterializedView};
+use crate::error::{SqlError, SqlState};
 use crate::functions::Functions;
+use crate::relations::Relations;
 use crate::statement::ColumnDefinitionKind;
 
 /// Tables and functions of one session at one moment.
@@ -32,12 +34,24 @@ pub struct Tables {
     registry: Registry,
     functions: Arc<Functions>,
     repeated_changes: bool,
+    relations: Arc<Relations>,
+    fed: Option<Arc<Relation>>,
 }
 
 impl Tables {
     /// A view of `catalog` for planning.
     pub fn new(catalog: Catalog, registry: Registry, functions: Arc<Functions>) -> Self {
-        Tables { catalog, registry, functions, repeated_changes: false }
+        Tables { catalog, registry, functions, repeated_changes: false, relations: Arc::default(), fed: None }
+    }
+
+    /// The same with the rows of materialized views.
+    pub fn with_relations(self, relations: Arc<Relations>) -> Self {
+        Tables { relations, ..self }
+    }
+
+    /// The same for planning what feeds `fed`.
+    pub fn feeding(self, fed: Option<Arc<Relation>>) -> Self {
+        Tables { fed, ..self }
     }
 
     /// The same where the changes of a table may be read more than once, if `repeated_changes`.
@@ -73,8 +87,25 @@ impl Tables {
                 }
                 Ok(Arc::new(PlannedRelation::new(plan)))
             }
+            Some(CatalogObject::Materialized(view)) => self.relation_source(view, hint),
             None => Err(SqlError::unknown_table(name.table(), self.catalog.names()).into()),
         }
+    }
+
+    fn relation_source(
+        &self,
+        view: &MaterializedView,
+        hint: &BTreeMap<String, String>,
+    ) -> Result<Arc<dyn TableSource>> {
+        let name = view.name();
+        if let Some(key) = hint.keys().next() {
+            let message = format!("materialized view '{name}' has no options, not '{key}' either");
+            return Err(SqlError::new(SqlState::InvalidParameter, message).with_hint("leave out the hint").into());
+        }
+        let relation = self.relations.get(name).ok_or_else(|| {
+            SqlError::new(SqlState::UndefinedTable, format!("materialized view '{name}' was dropped"))
+        })?;
+        Ok(Arc::new(TableRelation::of_relation(view.description(), relation, self.fed.clone())))
     }
 
     fn table_source(
@@ -169,7 +200,8 @@ fn check_time_column(name: &str, data_type: &DataType) -> Result<()> {
     }
 }
 
-fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+/// `plan` with its columns called `names`.
+pub(super) fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
     let fields = plan.schema().fields().len();
     if fields != names.len() {
         return plan_err!("the view names {} columns, its query has {fields}", names.len());
@@ -186,6 +218,8 @@ fn parser_options() -> ParserOptions {
         .with_enable_ident_normalization(false)
         .with_collect_spans(true)
         .with_map_string_types_to_utf8view(false)
+        // To Flink NULL is less than any value.
+        .with_default_null_ordering(NullOrdering::NullsMin)
 }
 
 struct PlanningContext {

@@ -97,7 +97,7 @@ fn kind(plan: &LogicalPlan) -> String {
 }
 
 /// The schema of `plan` as rows will have it: without qualifiers and planning marks.
-pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
+pub fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     clean(plan.schema().as_arrow())
 }
 

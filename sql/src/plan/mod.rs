@@ -36,9 +36,10 @@ pub use changelog_mode::{
 };
 pub use context::Tables;
 pub use explain::{logical_text, tree};
+pub use lower::output_schema;
 pub use merge::merge_projections;
 pub use shared_scan::share_scans;
-pub use source::{connector, open_sink, sink_parallelism};
+pub use source::{TableRelation, connector, open_sink, sink_parallelism};
 pub use stream_plan::{
     Expression, GroupAggregate, Join, JoinKind, Scan, StreamPlan, Watermark, WindowAggregate, WindowTime,
 };
@@ -68,7 +69,32 @@ impl Query {
     }
 }
 
+/// Adds the names of the materialized views that `plan` reads.
+pub fn note_views(plan: &StreamPlan, names: &mut Vec<String>) {
+    if let StreamPlan::Scan(scan) = plan
+        && let Some(relation) = scan.relation.live()
+    {
+        names.push(relation.name().to_string());
+    }
+    plan.inputs().into_iter().for_each(|input| note_views(input, names));
+}
+
+/// Simplifies a typed plan that DataFusion executes.
+#[cfg(feature = "batch")]
+pub fn optimize_finite(typed: LogicalPlan) -> Result<LogicalPlan> {
+    optimize::optimize_finite(typed)
+}
+
 /// Resolves the names of a query and types its expressions.
 pub fn resolve(tables: &Arc<Tables>, query: sqlparser::ast::Query) -> Result<LogicalPlan> {
-    optimize::analyze(tables.plan_query(query)?, tables.functions())
+    resolve_as(tables, query, &[])
+}
+
+/// The same with the columns of the result named `columns`, if there are any.
+pub fn resolve_as(tables: &Arc<Tables>, query: sqlparser::ast::Query, columns: &[String]) -> Result<LogicalPlan> {
+    let mut plan = tables.plan_query(query)?;
+    if !columns.is_empty() {
+        plan = context::rename(plan, columns)?;
+    }
+    optimize::analyze(plan, tables.functions())
 }

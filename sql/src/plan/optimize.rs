@@ -31,6 +31,45 @@ pub fn analyze(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> 
 
 /// Simplifies a typed plan.
 pub fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
+    optimize_by(vec![], plan)
+}
+
+/// Simplifies a typed plan that DataFusion executes: besides, what it cannot execute is replaced, and limits move to
+/// where rows come from.
+#[cfg(feature = "batch")]
+pub fn optimize_finite(plan: LogicalPlan) -> Result<LogicalPlan> {
+    use datafusion_optimizer::push_down_limit::PushDownLimit;
+    use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+    let plan = plan.transform_up_with_subqueries(count_rows)?.data;
+    optimize_by(vec![Arc::new(ReplaceDistinctWithAggregate::new()), Arc::new(PushDownLimit::new())], plan)
+}
+
+/// `COUNT(*)` as `COUNT(1)`, under its name.
+#[cfg(feature = "batch")]
+fn count_rows(plan: LogicalPlan) -> datafusion_common::Result<datafusion_common::tree_node::Transformed<LogicalPlan>> {
+    use datafusion_common::tree_node::{Transformed, TreeNode};
+    use datafusion_expr::expr_rewriter::NamePreserver;
+    if !matches!(plan, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_)) {
+        return Ok(Transformed::no(plan));
+    }
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(|e| Ok(one_for_wildcard(e)))?.update_data(|e| name.restore(e)))
+    })
+}
+
+#[cfg(feature = "batch")]
+#[expect(deprecated, reason = "sqlparser's `COUNT(*)` arrives as this variant")]
+fn one_for_wildcard(expr: datafusion_expr::Expr) -> datafusion_common::tree_node::Transformed<datafusion_expr::Expr> {
+    use datafusion_common::tree_node::Transformed;
+    match expr {
+        datafusion_expr::Expr::Wildcard { .. } => Transformed::yes(datafusion_expr::lit(1_i64)),
+        other => Transformed::no(other),
+    }
+}
+
+fn optimize_by(more: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> Result<LogicalPlan> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
@@ -41,6 +80,7 @@ pub fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
         Arc::new(PushDownFilter::new()),
         Arc::new(OptimizeProjections::new()),
     ];
+    let rules = rules.into_iter().chain(more).collect();
     let mut options = ConfigOptions::default();
     options.optimizer.skip_failed_rules = false;
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;

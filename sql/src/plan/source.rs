@@ -14,7 +14,10 @@ use eddyline_engine::connector::{
     ConnectorFactory, Registry, SourceChanges, TableDescription, TableSink, TableSource as Source,
 };
 
+use eddyline_engine::relation::Relation;
+
 use crate::error::{Result, SqlError, SqlState};
+use crate::relations::{CONNECTOR, RelationConnector};
 
 /// The connector's side of a table: physical and metadata columns.
 #[derive(Clone)]
@@ -23,13 +26,28 @@ pub struct TableRelation {
     description: TableDescription,
     registry: Registry,
     schema: SchemaRef,
+    live: Option<Arc<Relation>>,
 }
 
 impl TableRelation {
     /// The table `name` as `description` says, options of hints included.
     pub fn new(name: String, description: TableDescription, registry: Registry) -> Self {
         let schema = description.source_schema();
-        TableRelation { name, description, registry, schema }
+        TableRelation { name, description, registry, schema, live: None }
+    }
+
+    /// A materialized view, which reads `relation` for the view `fed`, if it is for one.
+    pub fn of_relation(mut description: TableDescription, relation: Arc<Relation>, fed: Option<Arc<Relation>>) -> Self {
+        description.options.insert("connector".to_string(), CONNECTOR.to_string());
+        let connector = RelationConnector { relation: Arc::clone(&relation), fed };
+        let registry = Registry::default().with(Arc::new(connector));
+        let own = TableRelation::new(description.name.clone(), description, registry);
+        TableRelation { live: Some(relation), ..own }
+    }
+
+    /// The rows that are kept current here, when it is a view that is.
+    pub fn live(&self) -> Option<&Arc<Relation>> {
+        self.live.as_ref()
     }
 
     /// The relation under a scan.

@@ -6,6 +6,7 @@ mod drivers;
 mod logins;
 mod psql;
 mod recovery;
+mod views;
 
 /// An endless source, a sink that forgets, and a view.
 const TABLES: &str = "

@@ -12,6 +12,9 @@ use super::encode::{encode, encode_changes};
 use super::running::Running;
 use super::types::{Column, columns, op_column};
 
+/// The tag behind CREATE MATERIALIZED VIEW.
+pub const VIEW_TAG: &str = "CREATE MATERIALIZED VIEW";
+
 /// The answer to a statement.
 pub enum Answer {
     /// It is done.
@@ -220,6 +223,8 @@ impl Answer {
                 let running = Running::new(changes, job);
                 Answer::Rows(Rows::query(&schema, running, bounded, append_only))
             }
+            // The job of a view is the server's affair.
+            Outcome::Started { .. } if tag == VIEW_TAG => Answer::Tag(tag.to_string()),
             Outcome::Started { id, .. } => Answer::Rows(Rows {
                 header: Header::job(),
                 word: "INSERT 0 0",

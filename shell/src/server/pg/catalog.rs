@@ -216,7 +216,7 @@ impl TableProvider for Object {
     fn table_type(&self) -> TableType {
         match self.kind {
             ObjectKind::Table => TableType::Base,
-            ObjectKind::View => TableType::View,
+            ObjectKind::View | ObjectKind::MaterializedView => TableType::View,
         }
     }
 

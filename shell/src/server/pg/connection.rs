@@ -311,10 +311,12 @@ fn tag(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "CREATE TABLE",
         Statement::CreateView(_) => "CREATE VIEW",
+        Statement::CreateMaterializedView(_) => super::answer::VIEW_TAG,
         Statement::CreateNamespace(_) => "CREATE DATABASE",
         Statement::Drop(drop) => match drop.kind {
             ObjectKind::Table => "DROP TABLE",
             ObjectKind::View => "DROP VIEW",
+            ObjectKind::MaterializedView => "DROP MATERIALIZED VIEW",
         },
         Statement::AlterTable(_) => "ALTER TABLE",
         Statement::AlterView(_) => "ALTER VIEW",

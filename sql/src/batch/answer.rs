@@ -1,0 +1,148 @@
+//! The rows of a finite query: at once when there is little to read, else through a job of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use crossbeam_channel::{Receiver, bounded};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
+use eddyline_engine::ChangelogBatch;
+use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
+use eddyline_engine::dataflow::{Dataflow, Exchange, Node, NodeKind, SourceNode, Subtask, Uid};
+use eddyline_engine::runtime::{CollectSink, Job, JobConfig, JobHandle};
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+
+use super::{BatchQuery, runtime};
+use crate::error::{Result, SqlError};
+
+/// Rows to read, all in all, of a query that is answered at once.
+const SMALL: usize = 20_000;
+/// Pairs of rows that joins of such a query may look at.
+const SMALL_PAIRS: usize = 1_000_000;
+/// Batches that wait for their reader.
+const CHANNEL_BATCHES: usize = 16;
+
+/// The rows of `query`, which are all additions, and the job that makes them; it has ended already when there was little
+/// to do. `config` is for a job without checkpoints.
+pub(crate) fn answer(query: BatchQuery, config: JobConfig) -> Result<(Receiver<ChangelogBatch>, JobHandle)> {
+    let pairs = query.reads.iter().fold(1_usize, |pairs, rows| pairs.saturating_mul((*rows).max(1)));
+    let small = query.reads.iter().sum::<usize>() <= SMALL && (query.reads.len() == 1 || pairs <= SMALL_PAIRS);
+    let mut rows = Rows::start(&query)?;
+    if !small {
+        return start(query.schema, rows, config);
+    }
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next()? {
+        batches.push(ChangelogBatch::inserts(batch));
+    }
+    let (sender, receiver) = bounded(batches.len());
+    // The channel has room for all of them.
+    batches.into_iter().for_each(|batch| drop(sender.try_send(batch)));
+    Ok((receiver, JobHandle::done(config.name)))
+}
+
+/// A query that runs as it is read.
+struct Rows {
+    runtime: Runtime,
+    stream: SendableRecordBatchStream,
+    schema: SchemaRef,
+}
+
+impl Rows {
+    fn start(query: &BatchQuery) -> Result<Self> {
+        let runtime = runtime()?;
+        let entered = runtime.enter();
+        let stream = execute_stream(Arc::clone(&query.physical), query.state.task_ctx())?;
+        drop(entered);
+        Ok(Rows { runtime, stream, schema: Arc::clone(&query.schema) })
+    }
+
+    /// The next batch; None at the end.
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let next = self.runtime.block_on(self.stream.next());
+        next.map(|batch| self.named(batch?)).transpose()
+    }
+
+    /// The next batch, if it comes in time: the inner None is the end.
+    fn next_within(&mut self, patience: Duration) -> Result<Option<Option<RecordBatch>>> {
+        let stream = &mut self.stream;
+        let next = self.runtime.block_on(async { tokio::time::timeout(patience, stream.next()).await });
+        match next {
+            Ok(next) => next.map(|batch| self.named(batch?)).transpose().map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn named(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)?)
+    }
+}
+
+fn start(schema: SchemaRef, rows: Rows, mut config: JobConfig) -> Result<(Receiver<ChangelogBatch>, JobHandle)> {
+    config.checkpoint.interval = None;
+    let factory: Arc<dyn SourceFactory> = Arc::new(RowsSource(Mutex::new(Some(rows))));
+    let (sink, receiver) = CollectSink::channel(CHANNEL_BATCHES);
+    let source = SourceNode { factory, project: None, watermark: None, bounded: true };
+    let node = |name: &str, kind: NodeKind| Node {
+        uid: Uid(name.to_lowercase()),
+        name: name.to_string(),
+        kind,
+        parallelism: 1,
+        schema: Arc::clone(&schema),
+    };
+    let mut flow = Dataflow::default();
+    let source = flow.add(node("Query", NodeKind::Source(source)));
+    let sink = flow.add(node("Collect", NodeKind::Sink(sink)));
+    flow.connect(source, sink, 0, Exchange::Forward);
+    Ok((receiver, Job::start(flow, config)?))
+}
+
+/// A query as the source of a job, which reads it once.
+struct RowsSource(Mutex<Option<Rows>>);
+
+impl SourceFactory for RowsSource {
+    fn open(
+        &self,
+        _subtask: Subtask,
+        _restored: Option<&[SplitPosition]>,
+    ) -> eddyline_engine::Result<Box<dyn SourceReader>> {
+        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rows = rows.ok_or_else(|| eddyline_engine::Error::internal("a finite query runs once"))?;
+        Ok(Box::new(RowsReader { rows, split: "query".into() }))
+    }
+}
+
+struct RowsReader {
+    rows: Rows,
+    split: SplitId,
+}
+
+impl SourceReader for RowsReader {
+    fn poll(&mut self, _max_rows: usize, timeout: Duration) -> eddyline_engine::Result<Polled> {
+        Ok(match self.rows.next_within(timeout).map_err(engine_error)? {
+            None => Polled::Nothing,
+            Some(None) => Polled::End,
+            Some(Some(rows)) => Polled::Rows { split: self.split.clone(), batch: ChangelogBatch::inserts(rows) },
+        })
+    }
+
+    fn positions(&mut self) -> eddyline_engine::Result<Vec<SplitPosition>> {
+        Ok(Vec::new())
+    }
+
+    fn splits(&self) -> Vec<SplitId> {
+        vec![self.split.clone()]
+    }
+}
+
+fn engine_error(error: SqlError) -> eddyline_engine::Error {
+    let plain = eddyline_engine::Error::data(error.message);
+    match error.hint {
+        Some(hint) => plain.with_hint(hint),
+        None => plain,
+    }
+}
