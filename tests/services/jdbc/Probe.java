@@ -75,16 +75,16 @@ public class Probe {
         connection.setAutoCommit(true);
     }
 
+    /** The driver sends one cancel request for a query, so it must not come before the query runs. */
     static void cancel(Connection connection) throws Exception {
+        awaitQueries(0);
         try (Statement statement = connection.createStatement()) {
             Thread canceller = new Thread(() -> {
-                // A cancel that comes before the query has no effect, so it is sent until the query has ended.
-                while (!Thread.interrupted()) {
-                    try {
-                        statement.cancel();
-                    } catch (SQLException e) {
-                        return;
-                    }
+                try {
+                    awaitQueries(1);
+                    statement.cancel();
+                } catch (SQLException e) {
+                    System.out.println(e.getMessage());
                 }
             });
             canceller.start();
@@ -94,8 +94,23 @@ public class Probe {
             } catch (SQLException e) {
                 System.out.println("cancelled " + e.getSQLState());
             }
-            canceller.interrupt();
             canceller.join();
+        }
+    }
+
+    /** Waits until as many queries run. */
+    static void awaitQueries(int wanted) throws SQLException {
+        String url = "jdbc:postgresql://127.0.0.1:" + System.getenv("PORT") + "/default_catalog?user=ada";
+        try (Connection watcher = DriverManager.getConnection(url); Statement statement = watcher.createStatement()) {
+            int running;
+            do {
+                running = 0;
+                try (ResultSet jobs = statement.executeQuery("SHOW JOBS")) {
+                    while (jobs.next()) {
+                        running += jobs.getString("job name").equals("select") ? 1 : 0;
+                    }
+                }
+            } while (running != wanted);
         }
     }
 
