@@ -246,7 +246,11 @@ impl SourceTask {
             let split = &mut splits[known];
             (split.position, split.end, split.lag_rows) = (Some(progress.position), progress.end, progress.lag_rows);
         }
-        splits.iter_mut().for_each(|split| split.event_time = self.parts.strategy.is_some());
+        let event_time = self.parts.strategy.is_some();
+        for split in &mut splits {
+            // Without event time nobody notes when rows come, and nothing is held back.
+            (split.event_time, split.idle) = (event_time, split.idle && event_time);
+        }
         self.parts.metrics.set_splits(splits);
         let skipped = self.parts.reader.skipped_messages();
         self.parts.metrics.skipped(skipped.saturating_sub(self.skipped_seen));

@@ -17,6 +17,7 @@ public class Probe {
         properties.setProperty("user", "ada");
         try (Connection connection = DriverManager.getConnection(url, properties)) {
             metadata(connection);
+            keys(connection);
             values(connection);
             pages(connection);
             cancel(connection);
@@ -38,6 +39,30 @@ public class Probe {
                     + " " + columns.getString("IS_NULLABLE"));
             }
         }
+    }
+
+    static void keys(Connection connection) throws SQLException {
+        DatabaseMetaData metadata = connection.getMetaData();
+        try (ResultSet keys = metadata.getPrimaryKeys(null, "public", "two")) {
+            while (keys.next()) {
+                System.out.println("key " + keys.getString("TABLE_NAME") + " " + keys.getString("COLUMN_NAME") + " "
+                    + keys.getShort("KEY_SEQ") + " " + keys.getString("PK_NAME"));
+            }
+        }
+        try (ResultSet parts = metadata.getIndexInfo(null, "public", "two", true, false)) {
+            while (parts.next()) {
+                System.out.println("index " + parts.getString("TABLE_NAME") + " " + parts.getString("INDEX_NAME") + " "
+                    + parts.getString("COLUMN_NAME") + " " + parts.getShort("ORDINAL_POSITION")
+                    + (parts.getBoolean("NON_UNIQUE") ? "" : " unique"));
+            }
+        }
+        int others = 0;
+        try (ResultSet keys = metadata.getPrimaryKeys(null, "public", "ticks")) {
+            while (keys.next()) {
+                others++;
+            }
+        }
+        System.out.println("keys of ticks " + others);
     }
 
     static void values(Connection connection) throws SQLException {
