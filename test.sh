@@ -21,7 +21,9 @@ need perl perl
 need java default-jdk-headless
 need mvn maven
 need mariadbd mariadb-server
-need python3 python3
+need python3 python3-venv
+need psql postgresql-client
+need chromium chromium
 need tmux tmux
 command -v cargo >/dev/null || { echo "cargo is missing; see https://rustup.rs" >&2; exit 1; }
 

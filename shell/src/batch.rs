@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use eddyline_engine::runtime::{JobHandle, Restore, StopMode};
@@ -76,8 +75,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         session.set_restore(Restore::Path(path.clone()));
     }
     session.set_takeover(arguments.takeover);
-    let mut runner = Runner { arguments, interrupt: Interrupt::install()?, jobs: Vec::new(), all: Arc::default() };
-    runner.listen()?;
+    let mut runner = Runner { arguments, interrupt: Interrupt::install()?, jobs: Vec::new() };
+    runner.listen(&session)?;
     for statement in &statements {
         let outcome = session.execute(statement);
         session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
@@ -111,30 +110,24 @@ struct Runner<'a> {
     interrupt: Interrupt,
     /// Jobs in the background.
     jobs: Vec<JobHandle>,
-    /// Every job of the file, for the HTTP endpoint.
-    all: Arc<Mutex<Vec<JobHandle>>>,
 }
 
 impl Runner<'_> {
     #[cfg(feature = "server")]
-    fn listen(&self) -> Result<(), Failure> {
+    fn listen(&self, session: &Session) -> Result<(), Failure> {
         let Some(address) = self.arguments.http else { return Ok(()) };
-        let all = self.all.clone();
-        let jobs = move || all.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let address = crate::http::start(address, Arc::new(jobs))?;
+        let shown = crate::http::Shown { engine: std::sync::Arc::clone(session.engine()), wire: None };
+        let address = crate::http::start(address, shown)?;
         tell!("jobs are shown at http://{address}/");
         Ok(())
     }
 
     #[cfg(not(feature = "server"))]
-    fn listen(&self) -> Result<(), Failure> {
+    fn listen(&self, _session: &Session) -> Result<(), Failure> {
         Ok(())
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<(), Failure> {
-        if let Outcome::Started { job, .. } | Outcome::Changes { job, .. } = &outcome {
-            self.all.lock().unwrap_or_else(PoisonError::into_inner).push(job.clone());
-        }
         match outcome {
             Outcome::Done(_) => Ok(()),
             Outcome::Rows { schema, rows } => {

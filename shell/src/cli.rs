@@ -77,6 +77,9 @@ pub struct ServeArguments {
     /// --tls-key.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5433")]
     pub pg: std::net::SocketAddr,
+    /// Show jobs, lag and checkpoints at this loopback address: a page at /, Prometheus metrics, Flink's REST shapes.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<std::net::SocketAddr>,
     /// Where the catalog, the jobs and their checkpoints are kept.
     #[arg(long, value_name = "DIR", default_value = "eddyline-data")]
     pub data_dir: PathBuf,

@@ -60,12 +60,23 @@ impl JobEntry {
         }
     }
 
-    /// Its figures, once it runs.
-    pub fn status(&self) -> Option<JobStatus> {
+    /// The job itself, once it runs.
+    pub fn handle(&self) -> Option<&JobHandle> {
         match &self.phase {
-            JobPhase::Running(job) => Some(job.status()),
+            JobPhase::Running(job) => Some(job),
             _ => None,
         }
+    }
+
+    /// Its figures, once it runs.
+    pub fn status(&self) -> Option<JobStatus> {
+        self.handle().map(JobHandle::status)
+    }
+
+    /// When it ended; None while it runs, and for a job that could not start.
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        let job = self.handle()?;
+        job.ended_after().map(|elapsed| job.started_at() + elapsed)
     }
 
     /// Its newest failure, if there was one.
@@ -94,11 +105,7 @@ impl Jobs {
 
     /// Handles of all jobs that have been started.
     pub fn handles(&self) -> Vec<JobHandle> {
-        let handle = |entry: &JobEntry| match &entry.phase {
-            JobPhase::Running(job) => Some(job.clone()),
-            _ => None,
-        };
-        self.lock().iter().filter_map(handle).collect()
+        self.lock().iter().filter_map(|entry| entry.handle().cloned()).collect()
     }
 
     /// The job with this id, or else the newest of this name.

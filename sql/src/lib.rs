@@ -11,6 +11,7 @@ pub mod coercion;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod facts;
 pub mod functions;
 mod insert;
 pub mod jobs;

@@ -6,6 +6,7 @@ use eddyline_engine::runtime::JobStatus;
 
 use crate::catalog::{Catalog, CatalogObject, DescribedColumn};
 use crate::error::Result;
+use crate::facts;
 use crate::functions::{Environment, scalar_functions};
 use crate::jobs::{JobEntry, Jobs};
 use crate::plan;
@@ -29,6 +30,8 @@ pub fn show(show: &Show, catalog: &Catalog, jobs: &Jobs) -> Result<Outcome> {
         ShowKind::CurrentDatabase => ("current database name", vec!["default_database".to_string()]),
         ShowKind::Modules => ("module name", vec!["core".to_string()]),
         ShowKind::Jobs => return Ok(show_jobs(jobs)),
+        ShowKind::Lag => return Ok(show_lag(&wanted(show, jobs)?)),
+        ShowKind::Checkpoints => return Ok(show_checkpoints(&wanted(show, jobs)?)),
     };
     let keep = |name: &String| show.matches(name);
     Ok(text_rows(&[header], names.into_iter().filter(keep).map(|name| vec![Some(name)]).collect()))
@@ -62,7 +65,7 @@ fn show_jobs(jobs: &Jobs) -> Outcome {
             Some(job.id.clone()),
             Some(job.name.clone()),
             Some(job.state()),
-            Some(DateTime::<Utc>::from(job.started_at).format("%Y-%m-%dT%H:%M:%S%.3f").to_string()),
+            Some(moment(job.started_at)),
             figure(|s| Some(s.rows_read)),
             figure(|s| Some(s.late_rows)),
             figure(|s| s.last_checkpoint.as_ref().map(|c| c.epoch.0)),
@@ -70,6 +73,87 @@ fn show_jobs(jobs: &Jobs) -> Outcome {
         ]
     };
     text_rows(&JOB_COLUMNS, jobs.list().into_iter().map(row).collect())
+}
+
+/// The job that the statement names, or all.
+fn wanted(show: &Show, jobs: &Jobs) -> Result<Vec<JobEntry>> {
+    match &show.job {
+        Some(id) => Ok(vec![jobs.find(id)?]),
+        None => Ok(jobs.list()),
+    }
+}
+
+/// Columns of `SHOW LAG`.
+const LAG_COLUMNS: [&str; 10] =
+    ["job id", "job name", "table", "partition", "position", "end", "lag", "watermark", "holds watermark", "status"];
+
+fn show_lag(jobs: &[JobEntry]) -> Outcome {
+    let rows = jobs.iter().flat_map(|job| {
+        facts::lags(job).into_iter().map(|lag| {
+            let number = |value: Option<u64>| value.map(|n| n.to_string());
+            vec![
+                Some(job.id.clone()),
+                Some(job.name.clone()),
+                Some(lag.table),
+                Some(lag.partition),
+                number(lag.position),
+                number(lag.end),
+                number(lag.lag_rows),
+                lag.watermark.and_then(|w| DateTime::from_timestamp_micros(w.0.0)).map(written),
+                truth(lag.holds_watermark),
+                Some(lag.reading.word().to_string()),
+            ]
+        })
+    });
+    text_rows(&LAG_COLUMNS, rows.collect())
+}
+
+/// Columns of `SHOW CHECKPOINTS`.
+const CHECKPOINT_COLUMNS: [&str; 11] = [
+    "job id",
+    "job name",
+    "epoch",
+    "kind",
+    "start time",
+    "duration ms",
+    "size bytes",
+    "growth bytes",
+    "status",
+    "path",
+    "error",
+];
+
+fn show_checkpoints(jobs: &[JobEntry]) -> Outcome {
+    let rows = jobs.iter().flat_map(|job| {
+        facts::checkpoints(job).into_iter().map(|checkpoint| {
+            vec![
+                Some(job.id.clone()),
+                Some(job.name.clone()),
+                Some(checkpoint.epoch.to_string()),
+                Some(format!("{:?}", checkpoint.kind).to_uppercase()),
+                Some(moment(checkpoint.began_at)),
+                checkpoint.duration.map(|d| d.as_millis().to_string()),
+                checkpoint.bytes.map(|n| n.to_string()),
+                checkpoint.growth_bytes.map(|n| n.to_string()),
+                Some(checkpoint.stage.word().to_string()),
+                checkpoint.path.map(|path| path.display().to_string()),
+                checkpoint.failure,
+            ]
+        })
+    });
+    text_rows(&CHECKPOINT_COLUMNS, rows.collect())
+}
+
+fn moment(time: std::time::SystemTime) -> String {
+    written(DateTime::<Utc>::from(time))
+}
+
+fn written(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
+}
+
+fn truth(value: bool) -> Option<String> {
+    Some((if value { "TRUE" } else { "FALSE" }).to_string())
 }
 
 /// Rows of `DESCRIBE`, with the types of the planned relation.

@@ -436,11 +436,13 @@ pub struct Explain {
     pub statement: Box<Statement>,
 }
 
-/// `SHOW kind [FROM|IN name] [[NOT] LIKE|ILIKE 'pattern']`.
+/// `SHOW kind [FROM|IN name] [[NOT] LIKE|ILIKE 'pattern']`, `SHOW LAG|CHECKPOINTS [FOR JOB 'id']`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Show {
     /// What to list.
     pub kind: ShowKind,
+    /// Only what belongs to the job with this id or name.
+    pub job: Option<String>,
     /// Only names that fit.
     pub filter: Option<ShowFilter>,
 }
@@ -458,6 +460,10 @@ pub enum ShowKind {
     Functions,
     /// Jobs of this session or server.
     Jobs,
+    /// How far jobs have read each partition.
+    Lag,
+    /// The newest checkpoints of jobs.
+    Checkpoints,
     /// Catalogs.
     Catalogs,
     /// Databases.

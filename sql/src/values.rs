@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
+use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition, SplitProgress};
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::{ChangelogBatch, Error, Result};
 
@@ -59,6 +59,14 @@ impl SourceReader for ValuesReader {
             return Ok(Vec::new());
         }
         Ok(vec![SplitPosition { split: SPLIT.into(), position: serde_json::json!({ "row": self.next }) }])
+    }
+
+    fn progress(&self) -> Vec<SplitProgress> {
+        if self.end == 0 {
+            return Vec::new();
+        }
+        let (position, end) = (self.next as u64, self.end as u64);
+        vec![SplitProgress { split: Arc::from(SPLIT), position, end: Some(end), lag_rows: Some(end - position) }]
     }
 
     fn splits(&self) -> Vec<SplitId> {

@@ -14,7 +14,8 @@ use crate::services::process::{free_port, require_program, spawn, tied, wait_for
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Packages of PyPI that the tests use, with their versions.
-const PACKAGES: &[&str] = &["psycopg[binary]==3.2.13", "asyncpg==0.30.0", "sqlalchemy==2.0.58"];
+const PACKAGES: &[&str] =
+    &["psycopg[binary]==3.2.13", "asyncpg==0.30.0", "sqlalchemy==2.0.58", "prometheus_client==0.26.0"];
 
 /// A server with a data directory of its own.
 pub struct Server {

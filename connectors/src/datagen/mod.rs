@@ -15,7 +15,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use eddyline_engine::connector::{
     ColumnKind, ConnectorFactory, OptionSpec, OptionValue, Options, Polled, SourceChanges, SourceFactory, SourceReader,
-    SplitId, SplitPosition, TableDescription, TableSink, TableSource,
+    SplitId, SplitPosition, SplitProgress, TableDescription, TableSink, TableSource,
 };
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::time::{Clock, SystemClock};
@@ -260,6 +260,15 @@ impl SourceReader for DatagenReader {
     fn positions(&mut self) -> Result<Vec<SplitPosition>> {
         let position = |s: &Split| SplitPosition { split: s.id.to_string(), position: json!({ "rows": s.taken }) };
         Ok(self.splits.iter().map(position).collect())
+    }
+
+    fn progress(&self) -> Vec<SplitProgress> {
+        let progress = |s: &Split| {
+            let end = s.left(self.plan.total_rows).map(|left| s.taken + left);
+            // Rows that are still to be made up do not wait.
+            SplitProgress { split: s.id.clone(), position: s.taken, end, lag_rows: None }
+        };
+        self.splits.iter().map(progress).collect()
     }
 
     fn splits(&self) -> Vec<SplitId> {

@@ -11,7 +11,8 @@ use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use eddyline_engine::changelog::ChangelogBatch;
 use eddyline_engine::connector::{
-    ColumnKind, MetadataColumn, Polled, SourceFactory, SourceReader, SplitId, SplitPosition, TableDescription, nearest,
+    ColumnKind, MetadataColumn, Polled, SourceFactory, SourceReader, SplitId, SplitPosition, SplitProgress,
+    TableDescription, nearest,
 };
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::error::{Error, Result};
@@ -164,6 +165,14 @@ impl SourceReader for FileReader {
             Ok(SplitPosition { split: split.id.to_string(), position: value })
         };
         self.splits.iter().map(position).collect()
+    }
+
+    fn progress(&self) -> Vec<SplitProgress> {
+        let progress = |split: &Split| {
+            let end = fs::metadata(&split.path).map(|metadata| metadata.len()).ok();
+            SplitProgress { split: split.id.clone(), position: split.position.offset, end, lag_rows: None }
+        };
+        self.splits.iter().map(progress).collect()
     }
 
     fn splits(&self) -> Vec<SplitId> {

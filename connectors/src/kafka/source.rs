@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
+use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition, SplitProgress};
 use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::error::{Error, Result};
 use eddyline_engine::time::Epoch;
@@ -337,13 +337,19 @@ impl SourceReader for KafkaReader {
         }
     }
 
-    fn lags(&self) -> Vec<(SplitId, u64)> {
-        let lag = |split: &Split| {
+    fn progress(&self) -> Vec<SplitProgress> {
+        let unsigned = |offset: i64| u64::try_from(offset).unwrap_or(0);
+        let progress = |split: &Split| {
             let end = self.client.known_end(&split.topic_c, split.partition).unwrap_or(0).max(split.end);
-            let end = split.stop.map_or(end, |stop| end.min(stop));
-            (split.id.clone(), u64::try_from(end - split.next).unwrap_or(0))
+            let end = split.stop.map_or(end, |stop| end.min(stop)).max(split.next);
+            SplitProgress {
+                split: split.id.clone(),
+                position: unsigned(split.next),
+                end: Some(unsigned(end)),
+                lag_rows: Some(unsigned(end - split.next)),
+            }
         };
-        self.splits.iter().map(lag).collect()
+        self.splits.iter().map(progress).collect()
     }
 
     fn skipped_messages(&self) -> u64 {

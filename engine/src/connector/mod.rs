@@ -17,4 +17,4 @@ pub use factory::{
 };
 pub use options::{OptionSpec, OptionValue, Options, nearest, parse_duration, parse_size};
 pub use sink::{Committer, EpochLog, Guard, Sink, SinkContext, SinkFactory};
-pub use source::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
+pub use source::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition, SplitProgress};

@@ -23,6 +23,19 @@ pub struct SplitPosition {
     pub position: serde_json::Value,
 }
 
+/// How far a split has been read, as a number that people can follow: an offset, a row, a byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitProgress {
+    /// Which split.
+    pub split: SplitId,
+    /// Where reading goes on.
+    pub position: u64,
+    /// Where the split ends at present; None when nobody knows, or when it has no end.
+    pub end: Option<u64>,
+    /// Rows between the two, where they can be counted.
+    pub lag_rows: Option<u64>,
+}
+
 /// What one call of [`SourceReader::poll`] brought.
 #[derive(Debug)]
 pub enum Polled {
@@ -68,8 +81,8 @@ pub trait SourceReader: Send {
     /// Checkpoint `epoch`, which holds `positions`, is complete. For monitoring only; must not wait.
     fn checkpoint_complete(&mut self, _epoch: Epoch, _positions: &[SplitPosition]) {}
 
-    /// Rows that wait in the external system, for the splits of this subtask of which that is known.
-    fn lags(&self) -> Vec<(SplitId, u64)> {
+    /// How far the splits of this subtask have been read, those that are read to their end included. Must not wait.
+    fn progress(&self) -> Vec<SplitProgress> {
         Vec::new()
     }
 

@@ -203,7 +203,7 @@ impl Driver {
             let mut view = self.board.lock();
             view.state = JobState::Restarting;
             view.restarts += 1;
-            view.last_error = Some(error.to_string());
+            view.failed(error);
         }
         self.board.post(JobEvent::Restarting { error: error.to_string(), delay });
         let deadline = Instant::now() + delay;

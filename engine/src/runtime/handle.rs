@@ -152,7 +152,7 @@ pub(super) struct View {
     pub(super) completed_checkpoints: u64,
     checkpoints: VecDeque<CheckpointRecord>,
     pub(super) failed_checkpoints: u64,
-    pub(super) last_error: Option<String>,
+    last_error: Option<(String, SystemTime)>,
     pub(super) restored_from: Option<RestoredFrom>,
     ended_after: Option<Duration>,
     outcome: Option<Result<JobSummary>>,
@@ -178,8 +178,15 @@ impl View {
 
     /// A checkpoint is given up.
     pub(super) fn checkpoint_failed(&mut self, epoch: Epoch, reason: &str) {
-        self.checkpoint_ends(epoch, CheckpointProgress::Failed { reason: reason.to_string() });
+        let began_at = self.checkpoints.iter().rfind(|r| r.epoch == epoch).map(|r| r.began_at);
+        let duration = began_at.and_then(|at| at.elapsed().ok()).unwrap_or_default();
+        self.checkpoint_ends(epoch, CheckpointProgress::Failed { reason: reason.to_string(), duration });
         self.failed_checkpoints += 1;
+    }
+
+    /// The job, or this attempt of it, has failed.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.last_error = Some((error.to_string(), SystemTime::now()));
     }
 
     fn checkpoint_ends(&mut self, epoch: Epoch, progress: CheckpointProgress) {
@@ -250,7 +257,7 @@ impl Board {
             elapsed: self.started.elapsed(),
         };
         if let Some(error) = &error {
-            view.last_error = Some(error.to_string());
+            view.failed(error);
         }
         view.ended_after = Some(summary.elapsed);
         view.outcome = Some(error.map_or(Ok(summary), Err));
@@ -273,7 +280,8 @@ impl Board {
             last_checkpoint: view.last_checkpoint.clone(),
             completed_checkpoints: view.completed_checkpoints,
             failed_checkpoints: view.failed_checkpoints,
-            last_error: view.last_error.clone(),
+            last_error: view.last_error.as_ref().map(|(text, _)| text.clone()),
+            last_error_at: view.last_error.as_ref().map(|(_, at)| *at),
             restored_from: view.restored_from.clone(),
             nodes: self.metrics.nodes(),
         }

@@ -146,6 +146,7 @@ impl SourceTask {
         self.context.snapshot(barrier, Some(states.with_splits(positions)))?;
         if barrier.kind == CheckpointKind::Stop {
             self.reading = false;
+            self.figures();
         }
         Ok(())
     }
@@ -237,11 +238,18 @@ impl SourceTask {
     fn figures(&mut self) {
         self.last_figures = Instant::now();
         let mut splits = self.watermarks.figures();
-        for (id, lag) in self.parts.reader.lags() {
-            match splits.iter_mut().find(|s| s.split == *id) {
-                Some(split) => split.lag_rows = Some(lag),
-                None => splits.push(SplitStatus { lag_rows: Some(lag), ..SplitStatus::new(&id) }),
-            }
+        for progress in self.parts.reader.progress() {
+            let known = splits.iter().position(|s| s.split == *progress.split).unwrap_or_else(|| {
+                splits.push(SplitStatus::new(&progress.split));
+                splits.len() - 1
+            });
+            let split = &mut splits[known];
+            (split.position, split.end, split.lag_rows) = (Some(progress.position), progress.end, progress.lag_rows);
+        }
+        let event_time = self.parts.strategy.is_some();
+        for split in &mut splits {
+            // Without event time nobody notes when rows come, and nothing is held back.
+            (split.event_time, split.idle) = (event_time, split.idle && event_time);
         }
         self.parts.metrics.set_splits(splits);
         let skipped = self.parts.reader.skipped_messages();

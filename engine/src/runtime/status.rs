@@ -108,8 +108,14 @@ pub struct SplitStatus {
     pub node: usize,
     /// Name of the split.
     pub split: String,
+    /// Where reading goes on: an offset, a row, a byte.
+    pub position: Option<u64>,
+    /// Where the split ends at present, where the external system says so.
+    pub end: Option<u64>,
     /// Rows that wait in the external system, where it says so.
     pub lag_rows: Option<u64>,
+    /// True when its source makes watermarks.
+    pub event_time: bool,
     /// The split's own watermark; None before there is one, and for sources without.
     pub watermark: Option<Watermark>,
     /// True when it has been silent for so long that it no longer holds the watermark back.
@@ -121,7 +127,17 @@ pub struct SplitStatus {
 impl SplitStatus {
     /// A split of which nothing is known yet.
     pub(super) fn new(id: &SplitId) -> Self {
-        SplitStatus { node: 0, split: id.to_string(), lag_rows: None, watermark: None, idle: false, ended: false }
+        SplitStatus {
+            node: 0,
+            split: id.to_string(),
+            position: None,
+            end: None,
+            lag_rows: None,
+            event_time: false,
+            watermark: None,
+            idle: false,
+            ended: false,
+        }
     }
 }
 
@@ -143,6 +159,8 @@ pub enum CheckpointProgress {
     Failed {
         /// Why.
         reason: String,
+        /// From the barrier to the moment in which it was given up.
+        duration: Duration,
     },
 }
 
@@ -186,6 +204,8 @@ pub struct JobStatus {
     pub failed_checkpoints: u64,
     /// The newest failure of the job, also one that was cured.
     pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<SystemTime>,
     /// Where this run started from; None when it started empty.
     pub restored_from: Option<RestoredFrom>,
     /// Figures per node, in the order of the dataflow.

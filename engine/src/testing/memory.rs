@@ -16,6 +16,7 @@ use arrow::ipc::writer::StreamWriter;
 use crate::changelog::ChangelogBatch;
 use crate::connector::{
     Committer, EpochLog, Polled, Sink, SinkContext, SinkFactory, SourceFactory, SourceReader, SplitId, SplitPosition,
+    SplitProgress,
 };
 use crate::dataflow::Subtask;
 use crate::error::{Error, Result};
@@ -175,8 +176,14 @@ impl SourceReader for VectorReader {
         self.splits.iter().filter(|s| !s.ended).map(|s| s.id.clone()).collect()
     }
 
-    fn lags(&self) -> Vec<(SplitId, u64)> {
-        self.splits.iter().map(|s| (s.id.clone(), (s.rows.num_rows() - s.next) as u64)).collect()
+    fn progress(&self) -> Vec<SplitProgress> {
+        let progress = |s: &OpenSplit| SplitProgress {
+            split: s.id.clone(),
+            position: s.next as u64,
+            end: Some(s.rows.num_rows() as u64),
+            lag_rows: Some((s.rows.num_rows() - s.next) as u64),
+        };
+        self.splits.iter().map(progress).collect()
     }
 }
 

@@ -1,19 +1,38 @@
-//! Jobs and checkpoints in the shapes of Flink's REST API, with Flink's field names, so that what reads them there reads
-//! them here. Fields of which there is nothing to say are 0 or null as in Flink; `splits` is our own.
+//! Jobs in the shapes of Flink's REST API (1.20 and 2.x), with Flink's field names, so that what reads them there reads
+//! them here. Fields of which there is nothing to say are 0, empty or null as in Flink. Of our own are `/jobs/:id/splits`
+//! and the member `eddyline` of `/jobs/:id`.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use eddyline_engine::checkpoint::CheckpointKind;
-use eddyline_engine::runtime::{
-    CheckpointProgress, CheckpointRecord, JobHandle, JobState, JobStatus, NodeStatus, RestoredFrom,
-};
-use serde_json::{Value, json};
+use eddyline_engine::runtime::{JobStatus, NodeStatus};
+use eddyline_engine::time::Watermark;
+use eddyline_sql::facts;
+use eddyline_sql::jobs::JobEntry;
+use serde_json::{Map, Value, json};
 
 /// Key groups, which Flink calls the maximal parallelism.
 const MAX_PARALLELISM: usize = 128;
+/// What a dashboard is told about the Flink that it talks to: the newest one whose shapes these are.
+const FLINK_VERSION: &str = "2.0.0";
+/// How often a dashboard should ask.
+const REFRESH_INTERVAL_MS: u32 = 3_000;
+/// States of a job in Flink.
+const JOB_STATES: [&str; 11] = [
+    "INITIALIZING",
+    "CREATED",
+    "RUNNING",
+    "FAILING",
+    "FAILED",
+    "CANCELLING",
+    "CANCELED",
+    "FINISHED",
+    "RESTARTING",
+    "SUSPENDED",
+    "RECONCILING",
+];
 /// States of a task in Flink; here the tasks of a job share its state.
-const TASK_STATES: &[&str] = &[
+const TASK_STATES: [&str; 10] = [
     "CREATED",
     "SCHEDULED",
     "DEPLOYING",
@@ -26,89 +45,136 @@ const TASK_STATES: &[&str] = &[
     "INITIALIZING",
 ];
 
+/// `/config`.
+pub fn config() -> Value {
+    json!({
+        "refresh-interval": REFRESH_INTERVAL_MS,
+        "timezone-name": "Coordinated Universal Time",
+        "timezone-offset": 0,
+        "flink-version": FLINK_VERSION,
+        "flink-revision": "",
+        "features": { "web-submit": false, "web-cancel": false, "web-rescale": false, "web-history": false },
+    })
+}
+
 /// `/overview`.
-pub fn overview(jobs: &[JobHandle]) -> Value {
-    let count = |wanted: &[JobState]| jobs.iter().filter(|job| wanted.contains(&job.status().state)).count();
+pub fn overview(jobs: &[JobEntry]) -> Value {
+    let count = |states: &[&str]| jobs.iter().filter(|job| states.contains(&facts::flink_state(job))).count();
     json!({
         "taskmanagers": 1,
         "slots-total": std::thread::available_parallelism().map_or(1, usize::from),
         "slots-available": 0,
-        "jobs-running": count(&[JobState::Running, JobState::Restarting, JobState::Stopping]),
-        "jobs-finished": count(&[JobState::Finished]),
-        "jobs-cancelled": count(&[JobState::Canceled]),
-        "jobs-failed": count(&[JobState::Failed]),
-        "flink-version": "",
+        "jobs-running": count(&["INITIALIZING", "RUNNING", "RESTARTING"]),
+        "jobs-finished": count(&["FINISHED"]),
+        "jobs-cancelled": count(&["CANCELED"]),
+        "jobs-failed": count(&["FAILED"]),
+        "flink-version": FLINK_VERSION,
+        "flink-commit": "",
         "eddyline-version": env!("CARGO_PKG_VERSION"),
     })
 }
 
 /// `/jobs`.
-pub fn jobs(jobs: &[JobHandle]) -> Value {
-    let entry = |job: &JobHandle| json!({ "id": job.id(), "status": state_name(job.status().state) });
+pub fn jobs(jobs: &[JobEntry]) -> Value {
+    let entry = |job: &JobEntry| json!({ "id": job.id, "status": facts::flink_state(job) });
     json!({ "jobs": jobs.iter().map(entry).collect::<Vec<_>>() })
 }
 
 /// `/jobs/overview`.
-pub fn jobs_overview(jobs: &[JobHandle]) -> Value {
-    let entry = |job: &JobHandle| {
-        let status = job.status();
-        let total: usize = status.nodes.iter().map(|n| n.parallelism).sum();
-        let mut tasks = task_counts(task_state(status.state), total, str::to_lowercase);
+pub fn jobs_overview(jobs: &[JobEntry]) -> Value {
+    let entry = |job: &JobEntry| {
+        let state = facts::flink_state(job);
+        let total = job.status().map_or(0, |status| subtasks(&status));
+        let mut tasks = task_counts(task_state(state), total, str::to_lowercase);
         tasks.insert("total".into(), total);
-        let mut entry = times(job, status.state);
-        entry["jid"] = json!(job.id());
-        entry["name"] = json!(job.name());
-        entry["state"] = json!(state_name(status.state));
-        entry["last-modification"] = json!(now());
-        entry["tasks"] = json!(tasks);
-        entry
+        let mut entry = times(job, state);
+        entry.insert("jid".into(), json!(job.id));
+        entry.insert("name".into(), json!(job.name));
+        entry.insert("state".into(), json!(state));
+        entry.insert("last-modification".into(), json!(millis(last_change(job))));
+        entry.insert("tasks".into(), json!(tasks));
+        Value::Object(entry)
     };
     json!({ "jobs": jobs.iter().map(entry).collect::<Vec<_>>() })
 }
 
 /// `/jobs/:id`.
-pub fn job(job: &JobHandle) -> Value {
-    let status = job.status();
-    let vertices: Vec<Value> =
-        status.nodes.iter().enumerate().map(|(position, node)| vertex(job, &status, position, node)).collect();
-    let mut answer = times(job, status.state);
-    let counts = task_counts(task_state(status.state), status.nodes.len(), str::to_string);
-    answer["jid"] = json!(job.id());
-    answer["name"] = json!(job.name());
-    answer["isStoppable"] = json!(false);
-    answer["state"] = json!(state_name(status.state));
-    answer["job-type"] = json!("STREAMING");
-    answer["maxParallelism"] = json!(MAX_PARALLELISM);
-    answer["now"] = json!(now());
-    answer["timestamps"] = json!({ "CREATED": millis(job.started_at()), "RUNNING": millis(job.started_at()) });
-    answer["vertices"] = json!(vertices);
-    answer["status-counts"] = json!(counts);
-    answer["plan"] = plan(job, &status);
-    answer
+pub fn job(job: &JobEntry) -> Value {
+    let (state, status) = (facts::flink_state(job), job.status());
+    let nodes = status.as_ref().map_or(&[][..], |status| &status.nodes);
+    let vertices: Vec<Value> = nodes.iter().enumerate().map(|(at, node)| vertex(job, state, at, node)).collect();
+    let mut answer = times(job, state);
+    let members = [
+        ("jid", json!(job.id)),
+        ("name", json!(job.name)),
+        ("isStoppable", json!(false)),
+        ("state", json!(state)),
+        ("job-type", json!("STREAMING")),
+        ("maxParallelism", json!(MAX_PARALLELISM)),
+        ("now", json!(now())),
+        ("timestamps", timestamps(job, state)),
+        ("vertices", json!(vertices)),
+        ("status-counts", json!(task_counts(task_state(state), nodes.len(), str::to_string))),
+        ("plan", plan(job, nodes)),
+        ("eddyline", status.as_ref().map_or(Value::Null, figures)),
+    ];
+    answer.extend(members.map(|(name, value)| (name.to_string(), value)));
+    Value::Object(answer)
 }
 
-fn vertex(job: &JobHandle, status: &JobStatus, position: usize, node: &NodeStatus) -> Value {
-    let state = task_state(status.state);
-    let mut vertex = times(job, status.state);
-    vertex["id"] = json!(vertex_id(position));
-    vertex["name"] = json!(node.name);
-    vertex["maxParallelism"] = json!(MAX_PARALLELISM);
-    vertex["parallelism"] = json!(node.parallelism);
-    vertex["status"] = json!(state);
-    vertex["tasks"] = json!(task_counts(state, node.parallelism, str::to_string));
-    vertex["metrics"] = json!({
+/// `/jobs/:id/plan`.
+pub fn job_plan(job: &JobEntry) -> Value {
+    let status = job.status();
+    json!({ "plan": plan(job, status.as_ref().map_or(&[], |status| &status.nodes)) })
+}
+
+/// The figures of a whole job, which Flink has nowhere.
+fn figures(status: &JobStatus) -> Value {
+    json!({
+        "rows-read": status.rows_read,
+        "rows-written": status.rows_written,
+        "late-rows": status.late_rows,
+        "skipped-messages": status.skipped_messages,
+        "lag": status.lag_rows,
+        "watermark": status.watermark.and_then(watermark_millis),
+        "restarts": status.restarts,
+    })
+}
+
+fn vertex(job: &JobEntry, state: &str, position: usize, node: &NodeStatus) -> Value {
+    let task = task_state(state);
+    let mut vertex = times(job, state);
+    let members = [
+        ("id", json!(vertex_id(position))),
+        ("slotSharingGroupId", json!(vertex_id(0))),
+        ("name", json!(node.name)),
+        ("maxParallelism", json!(MAX_PARALLELISM)),
+        ("parallelism", json!(node.parallelism)),
+        ("status", json!(task)),
+        ("tasks", json!(task_counts(task, node.parallelism, str::to_string))),
+        ("metrics", io_metrics(node)),
+    ];
+    vertex.extend(members.map(|(name, value)| (name.to_string(), value)));
+    Value::Object(vertex)
+}
+
+/// Rows are counted; bytes and how busy tasks are is not known, which the members ending in `-complete` say.
+fn io_metrics(node: &NodeStatus) -> Value {
+    json!({
         "read-bytes": 0, "read-bytes-complete": false,
         "write-bytes": 0, "write-bytes-complete": false,
         "read-records": node.rows_in, "read-records-complete": true,
         "write-records": node.rows_out, "write-records-complete": true,
-    });
-    vertex
+        "accumulated-backpressured-time": 0,
+        "accumulated-idle-time": 0,
+        "accumulated-busy-time": 0.0,
+    })
 }
 
-fn plan(job: &JobHandle, status: &JobStatus) -> Value {
+fn plan(job: &JobEntry, nodes: &[NodeStatus]) -> Value {
     let node = |(position, node): (usize, &NodeStatus)| {
         let input = |(num, from): (usize, &usize)| {
-            let same = status.nodes[*from].parallelism == node.parallelism;
+            let same = nodes.get(*from).is_some_and(|from| from.parallelism == node.parallelism);
             let strategy = if same { "FORWARD" } else { "REBALANCE" };
             json!({ "num": num, "id": vertex_id(*from), "ship_strategy": strategy, "exchange": "pipelined_bounded" })
         };
@@ -123,180 +189,71 @@ fn plan(job: &JobHandle, status: &JobStatus) -> Value {
         })
     };
     json!({
-        "jid": job.id(),
-        "name": job.name(),
+        "jid": job.id,
+        "name": job.name,
         "type": "STREAMING",
-        "nodes": status.nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
-    })
-}
-
-/// `/jobs/:id/checkpoints`.
-pub fn checkpoints(job: &JobHandle) -> Value {
-    let status = job.status();
-    let records = job.checkpoints();
-    let in_progress = records.iter().filter(|r| r.progress == CheckpointProgress::InProgress).count() as u64;
-    let restored = status.restored_from.as_ref();
-    let subtasks: usize = status.nodes.iter().map(|n| n.parallelism).sum();
-    let newest = |wanted: &dyn Fn(&CheckpointRecord) -> bool| {
-        records.iter().rev().find(|r| wanted(r)).map(|r| history_entry(r, subtasks))
-    };
-    json!({
-        "counts": {
-            "restored": u8::from(restored.is_some()),
-            "total": status.completed_checkpoints + status.failed_checkpoints + in_progress,
-            "in_progress": in_progress,
-            "completed": status.completed_checkpoints,
-            "failed": status.failed_checkpoints,
-        },
-        "summary": summary(&records),
-        "latest": {
-            "completed": newest(&|r| is_complete(r) && r.kind != CheckpointKind::Savepoint),
-            "savepoint": newest(&|r| is_complete(r) && r.kind == CheckpointKind::Savepoint),
-            "failed": newest(&|r| matches!(r.progress, CheckpointProgress::Failed { .. })),
-            "restored": restored.map(restored_entry),
-        },
-        "history": records.iter().rev().map(|r| history_entry(r, subtasks)).collect::<Vec<_>>(),
-    })
-}
-
-fn restored_entry(from: &RestoredFrom) -> Value {
-    json!({
-        "id": from.epoch.0,
-        "restore_timestamp": millis(from.taken_at),
-        "is_savepoint": false,
-        "external_path": from.path.display().to_string(),
-    })
-}
-
-fn history_entry(record: &CheckpointRecord, subtasks: usize) -> Value {
-    let began = millis(record.began_at);
-    let is_savepoint = record.kind == CheckpointKind::Savepoint;
-    let mut entry = json!({
-        "id": record.epoch.0,
-        "is_savepoint": is_savepoint,
-        "trigger_timestamp": began,
-        "latest_ack_timestamp": began,
-        "checkpointed_size": 0,
-        "state_size": 0,
-        "end_to_end_duration": 0,
-        "alignment_buffered": 0,
-        "processed_data": 0,
-        "persisted_data": 0,
-        "num_subtasks": subtasks,
-        "num_acknowledged_subtasks": 0,
-        "checkpoint_type": if is_savepoint { "SAVEPOINT" } else { "CHECKPOINT" },
-        "tasks": {},
-    });
-    match &record.progress {
-        CheckpointProgress::InProgress => {
-            entry["className"] = json!("in_progress");
-            entry["status"] = json!("IN_PROGRESS");
-            entry["end_to_end_duration"] = json!(now() - began);
-        }
-        CheckpointProgress::Completed { duration, bytes, path } => {
-            let duration = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-            entry["className"] = json!("completed");
-            entry["status"] = json!("COMPLETED");
-            entry["latest_ack_timestamp"] = json!(began + duration);
-            entry["checkpointed_size"] = json!(bytes);
-            entry["state_size"] = json!(bytes);
-            entry["end_to_end_duration"] = json!(duration);
-            entry["num_acknowledged_subtasks"] = json!(subtasks);
-            entry["external_path"] = json!(path.as_ref().map(|p| p.display().to_string()));
-            entry["discarded"] = json!(false);
-        }
-        CheckpointProgress::Failed { reason } => {
-            entry["className"] = json!("failed");
-            entry["status"] = json!("FAILED");
-            entry["failure_timestamp"] = json!(began);
-            entry["failure_message"] = json!(reason);
-        }
-    }
-    entry
-}
-
-/// Least, most and mean of size and duration over the complete checkpoints that are remembered.
-fn summary(records: &[CheckpointRecord]) -> Value {
-    let complete = |pick: &dyn Fn(u64, u64) -> u64| -> Vec<u64> {
-        let figures = records.iter().filter_map(|r| match &r.progress {
-            CheckpointProgress::Completed { duration, bytes, .. } => {
-                Some(pick(*bytes, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
-            }
-            _ => None,
-        });
-        figures.collect()
-    };
-    let spread = |values: Vec<u64>| {
-        let count = values.len().max(1) as u64;
-        json!({
-            "min": values.iter().min().unwrap_or(&0),
-            "max": values.iter().max().unwrap_or(&0),
-            "avg": values.iter().sum::<u64>() / count,
-        })
-    };
-    let sizes = spread(complete(&|bytes, _| bytes));
-    json!({
-        "checkpointed_size": sizes,
-        "state_size": sizes,
-        "end_to_end_duration": spread(complete(&|_, millis| millis)),
-        "alignment_buffered": spread(Vec::new()),
-        "processed_data": spread(Vec::new()),
-        "persisted_data": spread(Vec::new()),
+        "nodes": nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
     })
 }
 
 /// `/jobs/:id/exceptions`.
-pub fn exceptions(job: &JobHandle) -> Value {
-    let status = job.status();
-    let error = status.last_error.as_deref();
-    let entries: Vec<Value> = error
-        .map(|text| json!({ "exceptionName": "error", "stacktrace": text, "timestamp": now(), "taskName": null }))
-        .into_iter()
+pub fn exceptions(job: &JobEntry) -> Value {
+    let error = job.error();
+    let at = error.as_ref().map(|_| {
+        let known = job.status().and_then(|status| status.last_error_at);
+        millis(known.unwrap_or(job.started_at))
+    });
+    let all: Vec<Value> = error
+        .iter()
+        .map(|text| {
+            json!({ "exception": text, "task": null, "location": null, "endpoint": null, "timestamp": at, "taskManagerId": null })
+        })
+        .collect();
+    let history: Vec<Value> = error
+        .iter()
+        .map(|text| {
+            json!({
+                "exceptionName": text.lines().next(), "stacktrace": text, "timestamp": at, "taskName": null, "location": null,
+                "endpoint": null, "taskManagerId": null, "failureLabels": {}, "concurrentExceptions": [],
+            })
+        })
         .collect();
     json!({
         "root-exception": error,
-        "timestamp": error.map(|_| now()),
-        "all-exceptions": entries,
+        "timestamp": at,
+        "all-exceptions": all,
         "truncated": false,
-        "exceptionHistory": { "entries": entries, "truncated": false },
+        "exceptionHistory": { "entries": history, "truncated": false },
     })
 }
 
-/// `/jobs/:id/splits`: lag and watermark of every split, and which one holds the job's watermark back.
-pub fn splits(job: &JobHandle) -> Value {
-    let splits = job.splits();
-    let waiting = splits.iter().filter(|s| !s.idle && !s.ended);
-    let holding = waiting.min_by_key(|s| s.watermark).map(|s| (s.node, s.split.clone()));
-    let has_watermarks = splits.iter().any(|s| s.watermark.is_some());
-    let entry = |split: &eddyline_engine::runtime::SplitStatus| {
+/// `/jobs/:id/splits`: how far every partition is read, and which one holds the job's watermark back.
+pub fn splits(job: &JobEntry) -> Value {
+    let entry = |lag: facts::Lag| {
         json!({
-            "source": vertex_id(split.node),
-            "split": split.split,
-            "lag": split.lag_rows,
-            "watermark": split.watermark.map(|w| w.0.0.div_euclid(1000)),
-            "idle": split.idle,
-            "ended": split.ended,
-            "holds-watermark": has_watermarks && holding.as_ref() == Some(&(split.node, split.split.clone())),
+            "vertex": vertex_id(lag.node),
+            "table": lag.table,
+            "partition": lag.partition,
+            "position": lag.position,
+            "end": lag.end,
+            "lag": lag.lag_rows,
+            "watermark": lag.watermark.and_then(watermark_millis),
+            "holds-watermark": lag.holds_watermark,
+            "status": lag.reading.word(),
         })
     };
-    json!({ "splits": splits.iter().map(entry).collect::<Vec<_>>() })
+    json!({ "splits": facts::lags(job).into_iter().map(entry).collect::<Vec<_>>() })
 }
 
-/// Flink's name of a job's state.
-fn state_name(state: JobState) -> &'static str {
-    match state {
-        JobState::Running | JobState::Stopping => "RUNNING",
-        JobState::Restarting => "RESTARTING",
-        JobState::Finished => "FINISHED",
-        JobState::Failed => "FAILED",
-        JobState::Canceled => "CANCELED",
-    }
+/// Milliseconds since 1970; None for the watermark at the end of all input.
+pub fn watermark_millis(watermark: Watermark) -> Option<i64> {
+    (watermark != Watermark::MAX).then(|| watermark.0.0.div_euclid(1000))
 }
 
-fn task_state(state: JobState) -> &'static str {
+fn task_state(state: &str) -> &str {
     match state {
-        JobState::Restarting => "CREATED",
-        other => state_name(other),
+        "RESTARTING" => "CREATED",
+        other => other,
     }
 }
 
@@ -305,11 +262,41 @@ fn task_counts(state: &str, tasks: usize, name: fn(&str) -> String) -> BTreeMap<
     TASK_STATES.iter().map(|s| (name(s), if *s == state { tasks } else { 0 })).collect()
 }
 
-fn times(job: &JobHandle, state: JobState) -> Value {
-    let start = millis(job.started_at());
-    let ended = job.ended_after().map(|elapsed| start + i64::try_from(elapsed.as_millis()).unwrap_or(0));
-    let end = ended.filter(|_| state.is_terminal());
-    json!({ "start-time": start, "end-time": end.unwrap_or(-1), "duration": end.unwrap_or_else(now) - start })
+/// Subtasks of all operators together.
+pub fn subtasks(status: &JobStatus) -> usize {
+    status.nodes.iter().map(|node| node.parallelism).sum()
+}
+
+fn times(job: &JobEntry, state: &str) -> Map<String, Value> {
+    let start = millis(job.started_at);
+    let end = job.ended_at().map(millis).or_else(|| (state == "FAILED").then_some(start));
+    let times = [
+        ("start-time", start),
+        ("end-time", end.unwrap_or(-1)),
+        ("duration", end.unwrap_or_else(now).max(start) - start),
+    ];
+    times.map(|(name, value)| (name.to_string(), json!(value))).into_iter().collect()
+}
+
+/// When the job came into which state, 0 for those in which it never was.
+fn timestamps(job: &JobEntry, state: &str) -> Value {
+    let mut times: BTreeMap<&str, i64> = JOB_STATES.map(|state| (state, 0)).into();
+    for passed in ["INITIALIZING", "CREATED"] {
+        times.insert(passed, millis(job.started_at));
+    }
+    if let Some(handle) = job.handle() {
+        times.insert("RUNNING", millis(handle.started_at()));
+    }
+    if !["INITIALIZING", "RUNNING"].contains(&state) {
+        times.insert(state, millis(last_change(job)));
+    }
+    json!(times)
+}
+
+/// When the job came into its present state, as far as that is known.
+fn last_change(job: &JobEntry) -> SystemTime {
+    let failed = job.status().and_then(|status| status.last_error_at);
+    job.ended_at().or(failed).unwrap_or(job.started_at)
 }
 
 /// Ids of vertices have 32 hexadecimal digits in Flink.
@@ -317,15 +304,12 @@ fn vertex_id(position: usize) -> String {
     format!("{position:032x}")
 }
 
-fn is_complete(record: &CheckpointRecord) -> bool {
-    matches!(record.progress, CheckpointProgress::Completed { .. })
-}
-
-fn now() -> i64 {
+/// Now, in milliseconds since 1970.
+pub fn now() -> i64 {
     millis(SystemTime::now())
 }
 
 /// Milliseconds since 1970.
-fn millis(time: SystemTime) -> i64 {
+pub fn millis(time: SystemTime) -> i64 {
     i64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }

@@ -21,7 +21,9 @@ use tokio::net::TcpListener;
 
 use crate::cli::ServeArguments;
 use crate::failure::Failure;
+use crate::http;
 use crate::interrupt::Interrupt;
+pub use pg::WireFigures;
 use pg::{Door, Limits};
 use recover::{Comeback, recover};
 use store::Store;
@@ -59,6 +61,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
     let listener = runtime.block_on(TcpListener::bind(arguments.pg));
     let listener = listener.map_err(|e| Failure::Message(format!("ERROR: --pg {}: {e}", arguments.pg)))?;
     tell!("eddyline serves PostgreSQL clients at {}", listener.local_addr()?);
+    if let Some(address) = arguments.http {
+        let shown = http::Shown { engine: Arc::clone(&engine), wire: Some(door.figures()) };
+        tell!("jobs are shown at http://{}/", http::start(address, shown)?);
+    }
     let (closing, closed) = crossbeam_channel::bounded(0);
     start_again(&engine, comebacks, &arguments.data_dir.join("checkpoints"), &closed)?;
     runtime.block_on(async {

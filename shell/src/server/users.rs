@@ -62,15 +62,31 @@ impl Users {
 
     /// The secret of a user; for one who does not exist, a secret that no password fits.
     pub fn secret(&self, name: &str) -> ScramSecret {
-        let secret = self.secrets.get(name).cloned().unwrap_or_else(|| {
-            let digest = |what: &str| {
-                Sha256::new().chain_update(self.seed).chain_update(what).chain_update(name).finalize().to_vec()
-            };
-            let salt = digest("salt")[..16].to_vec();
-            let (stored_key, server_key) = (digest("stored"), digest("server"));
-            Secret { salt, iterations: SCRAM_ITERATIONS, stored_key, server_key }
-        });
-        let Secret { salt, iterations, stored_key, server_key } = secret;
+        self.secrets.get(name).cloned().unwrap_or_else(|| self.mock(name)).verifier()
+    }
+
+    /// A secret that no password fits, and that looks like the user's own.
+    pub fn no_secret(&self, name: &str) -> ScramSecret {
+        let mock = self.mock(name);
+        match self.secrets.get(name).cloned() {
+            Some(secret) => Secret { stored_key: mock.stored_key, server_key: mock.server_key, ..secret }.verifier(),
+            None => mock.verifier(),
+        }
+    }
+
+    fn mock(&self, name: &str) -> Secret {
+        let digest = |what: &str| {
+            Sha256::new().chain_update(self.seed).chain_update(what).chain_update(name).finalize().to_vec()
+        };
+        let salt = digest("salt")[..16].to_vec();
+        let (stored_key, server_key) = (digest("stored"), digest("server"));
+        Secret { salt, iterations: SCRAM_ITERATIONS, stored_key, server_key }
+    }
+}
+
+impl Secret {
+    fn verifier(self) -> ScramSecret {
+        let Secret { salt, iterations, stored_key, server_key } = self;
         ScramSecret::Verifier { salt, iterations, stored_key, server_key }
     }
 }
@@ -139,5 +155,8 @@ mod tests {
         };
         assert_eq!((salt("eve"), salt("ada")), (salt("eve"), salt("ada")));
         assert_ne!(salt("eve"), salt("mallory"));
+        let ScramSecret::Verifier { salt: same, stored_key, .. } = read.no_secret("ada") else { return };
+        assert_eq!(same, salt("ada"));
+        assert!(matches!(read.secret("ada"), ScramSecret::Verifier { stored_key: own, .. } if own != stored_key));
     }
 }

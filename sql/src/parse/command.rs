@@ -121,7 +121,7 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
             "CATALOG" => ShowKind::CurrentCatalog,
             _ => ShowKind::CurrentDatabase,
         };
-        return Ok(Statement::Show(Show { kind, filter: None }));
+        return Ok(Statement::Show(Show { kind, job: None, filter: None }));
     }
     cursor.take_one(&["USER", "FULL"]);
     let word = cursor.expect_one(&[
@@ -129,6 +129,8 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         "VIEWS",
         "FUNCTIONS",
         "JOBS",
+        "LAG",
+        "CHECKPOINTS",
         "CATALOGS",
         "DATABASES",
         "MODULES",
@@ -145,15 +147,21 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         "MATERIALIZED" if cursor.take(&["VIEWS"]) => ShowKind::MaterializedViews,
         "FUNCTIONS" => ShowKind::Functions,
         "JOBS" => ShowKind::Jobs,
+        "LAG" => ShowKind::Lag,
+        "CHECKPOINTS" => ShowKind::Checkpoints,
         "CATALOGS" => ShowKind::Catalogs,
         "DATABASES" => ShowKind::Databases,
         "MODULES" => ShowKind::Modules,
         other => return Err(unsupported(&format!("SHOW {other} is not supported"), "", at)),
     };
+    if matches!(kind, ShowKind::Lag | ShowKind::Checkpoints) {
+        let job = if cursor.take(&["FOR", "JOB"]) { Some(cursor.string()?) } else { None };
+        return Ok(Statement::Show(Show { kind, job, filter: None }));
+    }
     if cursor.take_one(&["FROM", "IN"]).is_some() {
         cursor.table_name()?;
     }
-    Ok(Statement::Show(Show { kind, filter: show_filter(cursor)? }))
+    Ok(Statement::Show(Show { kind, job: None, filter: show_filter(cursor)? }))
 }
 
 fn show_filter(cursor: &mut Cursor<'_>) -> Parsed<Option<ShowFilter>> {

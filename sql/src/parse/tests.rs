@@ -193,6 +193,9 @@ fn commands() {
     for sql in [
         "SHOW VIEWS",
         "SHOW JOBS",
+        "SHOW LAG",
+        "SHOW LAG FOR JOB 'x'",
+        "SHOW CHECKPOINTS FOR JOB 'x'",
         "SHOW FUNCTIONS",
         "SHOW CREATE TABLE t",
         "SHOW COLUMNS FROM t",

@@ -17,6 +17,7 @@ public class Probe {
         properties.setProperty("user", "ada");
         try (Connection connection = DriverManager.getConnection(url, properties)) {
             metadata(connection);
+            keys(connection);
             values(connection);
             pages(connection);
             cancel(connection);
@@ -38,6 +39,30 @@ public class Probe {
                     + " " + columns.getString("IS_NULLABLE"));
             }
         }
+    }
+
+    static void keys(Connection connection) throws SQLException {
+        DatabaseMetaData metadata = connection.getMetaData();
+        try (ResultSet keys = metadata.getPrimaryKeys(null, "public", "two")) {
+            while (keys.next()) {
+                System.out.println("key " + keys.getString("TABLE_NAME") + " " + keys.getString("COLUMN_NAME") + " "
+                    + keys.getShort("KEY_SEQ") + " " + keys.getString("PK_NAME"));
+            }
+        }
+        try (ResultSet parts = metadata.getIndexInfo(null, "public", "two", true, false)) {
+            while (parts.next()) {
+                System.out.println("index " + parts.getString("TABLE_NAME") + " " + parts.getString("INDEX_NAME") + " "
+                    + parts.getString("COLUMN_NAME") + " " + parts.getShort("ORDINAL_POSITION")
+                    + (parts.getBoolean("NON_UNIQUE") ? "" : " unique"));
+            }
+        }
+        int others = 0;
+        try (ResultSet keys = metadata.getPrimaryKeys(null, "public", "ticks")) {
+            while (keys.next()) {
+                others++;
+            }
+        }
+        System.out.println("keys of ticks " + others);
     }
 
     static void values(Connection connection) throws SQLException {
@@ -75,16 +100,16 @@ public class Probe {
         connection.setAutoCommit(true);
     }
 
+    /** The driver sends one cancel request for a query, so it must not come before the query runs. */
     static void cancel(Connection connection) throws Exception {
+        awaitQueries(0);
         try (Statement statement = connection.createStatement()) {
             Thread canceller = new Thread(() -> {
-                // A cancel that comes before the query has no effect, so it is sent until the query has ended.
-                while (!Thread.interrupted()) {
-                    try {
-                        statement.cancel();
-                    } catch (SQLException e) {
-                        return;
-                    }
+                try {
+                    awaitQueries(1);
+                    statement.cancel();
+                } catch (SQLException e) {
+                    System.out.println(e.getMessage());
                 }
             });
             canceller.start();
@@ -94,8 +119,23 @@ public class Probe {
             } catch (SQLException e) {
                 System.out.println("cancelled " + e.getSQLState());
             }
-            canceller.interrupt();
             canceller.join();
+        }
+    }
+
+    /** Waits until as many queries run. */
+    static void awaitQueries(int wanted) throws SQLException {
+        String url = "jdbc:postgresql://127.0.0.1:" + System.getenv("PORT") + "/default_catalog?user=ada";
+        try (Connection watcher = DriverManager.getConnection(url); Statement statement = watcher.createStatement()) {
+            int running;
+            do {
+                running = 0;
+                try (ResultSet jobs = statement.executeQuery("SHOW JOBS")) {
+                    while (jobs.next()) {
+                        running += jobs.getString("job name").equals("select") ? 1 : 0;
+                    }
+                }
+            } while (running != wanted);
         }
     }
 

@@ -13,7 +13,7 @@ fn two_subtasks_read_four_partitions_once_and_in_order() {
         assert_eq!(reader.splits().len(), 2, "half of the partitions each");
         let rows = drain(&mut *reader);
         assert_eq!(rows.len(), 5000);
-        assert!(reader.lags().iter().all(|(_, lag)| *lag == 0), "{:?}", reader.lags());
+        assert!(reader.progress().iter().all(|p| p.lag_rows == Some(0)), "{:?}", reader.progress());
         for split in reader.splits() {
             let partition: usize = split.rsplit_once('-').unwrap().1.parse().unwrap();
             let mine: Vec<&String> = rows.iter().filter(|row| row.starts_with(&format!("{split}|"))).collect();

@@ -11,14 +11,15 @@ use super::TABLES;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn connect(server: &Server) -> TcpStream {
+/// A socket to the server.
+pub fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
     stream
 }
 
 /// What the server sends until it closes the connection.
-fn until_closed(mut stream: TcpStream) -> String {
+pub fn until_closed(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}
@@ -30,12 +31,13 @@ fn until_closed(mut stream: TcpStream) -> String {
 }
 
 /// The startup message of a user.
-fn startup(user: &str) -> Vec<u8> {
+pub fn startup(user: &str) -> Vec<u8> {
     let body = [&196_608_i32.to_be_bytes()[..], b"user\0", user.as_bytes(), b"\0\0"].concat();
     [&i32::try_from(body.len() + 4).expect("a short message").to_be_bytes()[..], &body].concat()
 }
 
-fn memory_kib(server: &Server) -> u64 {
+/// Resident memory of the server.
+pub fn memory_kib(server: &Server) -> u64 {
     let pid = server.process_id();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a size");
@@ -127,19 +129,20 @@ fn a_reader_that_stops_reading_stops_nobody_else() {
 }
 
 #[test]
-fn two_hundred_clients_are_served_at_once() {
-    let server = Server::start();
-    server.psql(TABLES);
-    let script = "
-import asyncio, asyncpg, os
-async def one(i):
-    c = await asyncpg.connect(host='127.0.0.1', port=os.environ['PORT'], user='ada', timeout=60)
-    assert await c.fetchval('SELECT CAST($1 AS INT)', i) == i
-    return c
-async def main():
-    clients = await asyncio.gather(*[one(i) for i in range(200)])
-    print(len(clients))
-    await asyncio.gather(*[c.close() for c in clients])
-asyncio.run(main())";
-    assert_eq!(server.python(script), "200");
+fn one_byte_after_the_other_is_no_login() {
+    let server = Server::start_with(&["--login-timeout", "2"]);
+    let mut slow = connect(&server);
+    slow.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    let begun = std::time::Instant::now();
+    // A byte, then a wait for whatever the server says: long before the message is complete, the end.
+    let message = startup(&"a".repeat(500));
+    let sent = message.iter().take_while(|byte| {
+        let written = slow.write_all(&[**byte]).is_ok();
+        let waiting = matches!(slow.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock);
+        written && waiting
+    });
+    let sent = sent.count();
+    assert!(sent > 0 && sent < 100, "{sent} bytes of {}", message.len());
+    assert!(begun.elapsed() >= Duration::from_secs(2) && begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    assert_eq!(server.psql("SELECT 1"), "1");
 }

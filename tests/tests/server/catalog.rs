@@ -25,9 +25,23 @@ fn backslash_commands_of_psql_show_the_catalog() {
     assert!(columns.contains("k|bigint|") && columns.contains("n|numeric|"), "{columns}");
     assert!(columns.contains("seen|timestamp with time zone|"), "{columns}");
     assert!(columns.lines().any(|line| line.starts_with("k|bigint|") && line.contains("not null")), "{columns}");
+    let whole = |command: &str| {
+        let output = server.psql_command(&["-c", command]).output().expect("psql can be run");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(whole("\\d counts").contains("\"counts_pkey\" PRIMARY KEY, btree (k)"), "{}", whole("\\d counts"));
+    assert!(!whole("\\d ticks").contains("PRIMARY KEY"));
+    assert!(shown(&server, "\\di").contains("public|counts_pkey|index|"));
     assert!(shown(&server, "\\d odd").contains("name|text|"));
     assert!(shown(&server, "\\l").contains("default_catalog|"));
     assert!(shown(&server, "\\dn").contains("public|"));
+    for command in ["\\dp", "\\z", "\\dt+", "\\dv+", "\\dm+", "\\l+", "\\dn+", "\\d+ counts", "\\d+ odd", "\\d+"] {
+        let all = shown(&server, command);
+        assert!(!all.is_empty() || command == "\\dm+", "{command}");
+    }
+    for command in ["\\dT", "\\df", "\\du", "\\db", "\\dx", "\\ds", "\\dC", "\\do", "\\da", "\\dRp", "\\det"] {
+        shown(&server, command);
+    }
     server.psql("DROP TABLE counts");
     assert!(!shown(&server, "\\dt").contains("counts"));
 }

@@ -161,7 +161,9 @@ columns = {{c['name']: (str(c['type']), c['nullable']) for c in inspector.get_co
 same(columns['k'], ('BIGINT', False))
 same(columns['n'][1], True)
 same(columns['seen'][0], 'TIMESTAMP')
-same(inspector.get_pk_constraint('counts')['constrained_columns'], [])
+key = inspector.get_pk_constraint('counts')
+same((key['name'], key['constrained_columns']), ('counts_pkey', ['k']))
+same(inspector.get_pk_constraint('ticks')['constrained_columns'], [])
 same((inspector.get_indexes('counts'), inspector.get_foreign_keys('counts')), ([], []))
 same(inspector.get_schema_names(), ['public'])
 table = sa.Table('ticks', sa.MetaData(), autoload_with=engine)
@@ -177,6 +179,8 @@ print('ok')"
 fn jdbc_looks_at_the_catalog_reads_pages_cancels_and_knows_where_errors_are() {
     let server = Server::start();
     server.psql(TABLES);
+    let two = "CREATE TABLE two (a INT, b STRING, c INT, CONSTRAINT two_key PRIMARY KEY (b, a) NOT ENFORCED)";
+    server.psql(&format!("{two} WITH ('connector' = 'blackhole')"));
     let said = server.java(concat!(env!("CARGO_MANIFEST_DIR"), "/services/jdbc/Probe.java"));
     for line in [
         "product PostgreSQL",
@@ -185,6 +189,11 @@ fn jdbc_looks_at_the_catalog_reads_pages_cancels_and_knows_where_errors_are() {
         "column k int8 NO",
         "column n numeric YES",
         "column seen timestamptz YES",
+        "key two b 1 two_key",
+        "key two a 2 two_key",
+        "index two two_key b 1 unique",
+        "index two two_key a 2 unique",
+        "keys of ticks 0",
         "pages 25",
         "cancelled 57014",
         "error 42703 8",

@@ -73,6 +73,31 @@ print('ok')";
     assert_eq!(server.python(script), "ok");
 }
 
+#[test]
+fn guessing_is_limited_and_looks_the_same_for_users_that_do_not_exist() {
+    let folder = folder();
+    fs::write(folder.path().join("users"), "ada:enchantress\nbob:builder\n").expect("a writable file");
+    let server = Server::start_in(folder, &["--user-file", "users"]);
+    // As many wrong guesses as are allowed; how long each takes says nothing about who exists.
+    let script = "
+import os, psycopg, statistics, time
+def attempt(user, password):
+    begun = time.perf_counter()
+    try:
+        with psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user=user, password=password) as c:
+            entered = c.execute('SELECT 1').fetchone() == (1,)
+    except psycopg.OperationalError as error:
+        assert f'password authentication failed for user \"{user}\"' in str(error), error
+        entered = False
+    return entered, time.perf_counter() - begun
+guesses = [(attempt('ada', f'guess {i}'), attempt('eve', f'guess {i}')) for i in range(10)]
+assert not any(known[0] or unknown[0] for known, unknown in guesses)
+known, unknown = (statistics.median(pair[i][1] for pair in guesses) for i in (0, 1))
+assert 0.2 < known / unknown < 5, (known, unknown)
+print(attempt('ada', 'enchantress')[0], attempt('bob', 'builder')[0])";
+    assert_eq!(server.python(script), "False True", "ten failures a minute; others are let in");
+}
+
 #[track_caller]
 fn refused(folder: &Path, arguments: &[&str], reason: &str) {
     let all: Vec<&str> = ["serve"].iter().chain(arguments).copied().collect();

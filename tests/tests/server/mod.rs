@@ -1,7 +1,9 @@
 //! The server, through the clients that people use.
 
 mod abuse;
+mod binary;
 mod catalog;
+mod crowd;
 mod drivers;
 mod logins;
 mod psql;

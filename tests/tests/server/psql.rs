@@ -53,6 +53,14 @@ fn bounded_queries_give_tables_and_endless_ones_their_changes() {
     let plain =
         server.psql("BEGIN; DECLARE c CURSOR FOR SELECT k FROM ticks; FETCH 1 FROM c; FETCH 1 FROM c; CLOSE c; COMMIT");
     assert_eq!(plain.lines().count(), 2, "{plain}");
+    let numbers = "SELECT a FROM (VALUES (1), (2), (3), (4)) AS t (a)";
+    let moved = server.psql(&format!(
+        "BEGIN; DECLARE c CURSOR FOR {numbers}; MOVE 2 IN c; FETCH 1 FROM c; MOVE ALL FROM c; FETCH c; COMMIT"
+    ));
+    assert_eq!(moved, "3");
+    let output =
+        server.psql_command(&["-c", &format!("BEGIN; DECLARE c CURSOR FOR {numbers}; MOVE 3 FROM c; COMMIT")]).output();
+    assert!(String::from_utf8_lossy(&output.expect("psql").stdout).contains("MOVE 3"));
     assert!(!server.psql("SHOW JOBS").contains("RUNNING"), "a query ends with its cursor");
 }
 

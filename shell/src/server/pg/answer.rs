@@ -27,6 +27,8 @@ pub enum Answer {
         name: String,
         /// Most rows; None for all.
         count: Option<usize>,
+        /// True when the rows are passed over.
+        discard: bool,
     },
 }
 

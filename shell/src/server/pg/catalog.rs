@@ -31,6 +31,7 @@ use eddyline_sql::{Engine, Parameter, Session, SqlError, SqlState};
 use futures::StreamExt;
 use pgwire::api::Type;
 
+use super::catalog_keys::{Key, KeyedCatalog};
 use super::types::pg_type;
 use super::{asyncpg, catalog_functions, catalog_rewrite};
 
@@ -55,10 +56,14 @@ impl PgCatalog {
         let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
         let context = SessionContext::new_with_state(state);
         let catalog = Arc::new(MemoryCatalogProvider::new());
-        let objects = Objects { engine: Arc::clone(engine), seen: Mutex::default() };
-        catalog.register_schema(PUBLIC, Arc::new(objects)).map_err(failed)?;
-        context.register_catalog(CATALOG, catalog);
+        let objects = Arc::new(Objects { engine: Arc::clone(engine), seen: Mutex::default() });
+        catalog.register_schema(PUBLIC, Arc::clone(&objects) as Arc<dyn SchemaProvider>).map_err(failed)?;
+        context.register_catalog(CATALOG, Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| failed(*e))?;
+        if let Some(base) = catalog.schema("pg_catalog") {
+            let keys = Arc::new(move || objects.keys());
+            catalog.register_schema("pg_catalog", Arc::new(KeyedCatalog { base, keys })).map_err(failed)?;
+        }
         catalog_functions::register(&context);
         Ok(PgCatalog { context, parser: PostgresCompatibilityParser::new() })
     }
@@ -170,12 +175,27 @@ impl Objects {
             let kind = catalog.find(name).map(CatalogObject::kind)?;
             let at = TableName { parts: vec![name.to_string()], position: Location { line: 0, column: 0 } };
             let definition = catalog.show_create(kind, &at).ok();
-            Some((name.to_string(), Arc::new(Object { schema, kind, definition })))
+            let key = catalog.find(name).and_then(|object| key_of(name, object, &schema));
+            Some((name.to_string(), Arc::new(Object { schema, kind, definition, key })))
         };
         let objects: Arc<Described> = Arc::new(catalog.names().into_iter().filter_map(describe).collect());
         *seen = Some((version, Arc::clone(&objects)));
         objects
     }
+
+    fn keys(&self) -> BTreeMap<String, Key> {
+        let key = |(name, object): (&String, &Arc<Object>)| Some((name.clone(), object.key.clone()?));
+        self.now().iter().filter_map(key).collect()
+    }
+}
+
+/// The primary key of a table; its name is the constraint's, or what PostgreSQL would call it.
+fn key_of(name: &str, object: &CatalogObject, schema: &SchemaRef) -> Option<Key> {
+    let CatalogObject::Table(table) = object else { return None };
+    let declared = table.primary_key.as_ref()?;
+    let column = |column: &String| Some((i16::try_from(schema.index_of(column).ok()? + 1).ok()?, column.clone()));
+    let columns = declared.columns.iter().map(column).collect::<Option<Vec<_>>>()?;
+    Some(Key { name: declared.name.clone().unwrap_or_else(|| format!("{name}_pkey")), columns })
 }
 
 impl fmt::Debug for Objects {
@@ -205,6 +225,7 @@ struct Object {
     schema: SchemaRef,
     kind: ObjectKind,
     definition: Option<String>,
+    key: Option<Key>,
 }
 
 #[async_trait]

@@ -28,13 +28,15 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("inet_server_addr", nothing.clone()),
         ("inet_server_port", ScalarValue::Int32(None)),
         ("pg_char_to_encoding", ScalarValue::Int32(Some(6))),
+        ("pg_table_size", ScalarValue::Int64(None)),
+        ("pg_total_relation_size", ScalarValue::Int64(None)),
+        ("pg_database_size", ScalarValue::Int64(None)),
     ];
     let unknown = [
         "obj_description",
         "col_description",
         "shobj_description",
         "pg_get_viewdef",
-        "pg_get_indexdef",
         "pg_get_ruledef",
         "pg_get_triggerdef",
         "pg_get_functiondef",

@@ -3,26 +3,35 @@
 //! - A scalar subquery over tables that have no rows here is NULL.
 //! - Any other scalar subquery gives the largest of its at most one values: DataFusion wants to see that it is one.
 //! - `LIKE … ESCAPE 'x'` is a LIKE whose pattern has its escapes as backslashes.
-//! - A query that unfolds the keys of indexes (`generate_subscripts`) has no rows: there are no indexes.
+//! - The columns of keys are unfolded by a join (`catalog_unfold`).
+//! - A query that unfolds anything else of an index (`generate_subscripts`) has no rows: there are no indexes but keys.
+//! - Lists of rights and options (`array_to_string(c.relacl, …)`) and lists from subqueries (`ARRAY(SELECT …)`) are NULL.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    visit_expressions,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
+
+use super::catalog_unfold::unfold;
 
 /// Tables of pg_catalog without a row that could belong to one of our objects.
 const EMPTY: &[&str] = &["pg_attrdef", "pg_sequence", "pg_description", "pg_shdescription"];
 
 /// Functions that make one value of many.
-const AGGREGATES: &[&str] =
+pub const AGGREGATES: &[&str] =
     &["max", "min", "count", "sum", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg"];
 
 /// The statement in a form that can be planned.
 pub fn rewrite(mut statement: Statement) -> Statement {
+    let unfolds_more = statement.to_string().contains("unnest(pg_catalog.pg_index.indclass)");
+    if !unfolds_more {
+        unfold(&mut statement);
+    }
     if let Statement::Query(query) = &statement
         && calls(query, &["generate_subscripts"])
         && let Some(nothing) = nothing_like(query)
@@ -40,6 +49,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            Expr::Function(function) if is_list(function) => *expr = Expr::value(Value::Null),
             Expr::Subquery(query) if reads_nothing(query) => *expr = Expr::value(Value::Null),
             Expr::Subquery(query) => single(query),
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
@@ -51,6 +61,17 @@ impl VisitorMut for Rewriter {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `ARRAY(SELECT …)`, and `array_to_string` of anything but a list that is written out.
+fn is_list(function: &Function) -> bool {
+    match (last_part(&function.name).as_deref(), &function.args) {
+        (Some("array"), FunctionArguments::Subquery(_)) => true,
+        (Some("array_to_string"), FunctionArguments::List(list)) => {
+            !matches!(list.args.first(), Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Array(_)))))
+        }
+        _ => false,
     }
 }
 
@@ -72,7 +93,8 @@ fn reads_nothing(query: &Query) -> bool {
     })
 }
 
-fn last_part(name: &ObjectName) -> Option<String> {
+/// The last part of a name, in lower case.
+pub fn last_part(name: &ObjectName) -> Option<String> {
     name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase())
 }
 
@@ -105,7 +127,6 @@ fn calls<V: sqlparser::ast::Visit>(node: &V, names: &[&str]) -> bool {
 }
 
 fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    use sqlparser::ast::{Function, FunctionArgumentList, FunctionArguments};
     let args = arguments.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
@@ -176,6 +197,10 @@ mod tests {
         );
         check("SELECT (SELECT count(*) FROM pg_type)", "SELECT (SELECT count(*) FROM pg_type)");
         check("SELECT a LIKE $1 || '%' ESCAPE '/'", "SELECT a LIKE replace(($1 || '%'), '/', '\\')");
+        check(
+            "SELECT array_to_string(c.relacl, ','), array_to_string(ARRAY['a'], ','), ARRAY(SELECT b FROM d)",
+            "SELECT NULL, array_to_string(ARRAY['a'], ','), NULL",
+        );
         check(
             "SELECT a.b, array_agg(x) AS c FROM (SELECT generate_subscripts(k, $1) FROM pg_index) AS a GROUP BY a.b",
             "SELECT CAST(NULL AS TEXT) AS \"b\", CAST(NULL AS TEXT) AS \"c\" WHERE false AND CAST($1 AS TEXT) IS NULL",

@@ -68,12 +68,14 @@ pub enum Command {
         /// The query, at its place in the text that was given to the parser.
         query: String,
     },
-    /// `FETCH count FROM name`.
+    /// `FETCH count FROM name`, `MOVE count FROM name`.
     Fetch {
         /// The cursor.
         name: String,
         /// Most rows; None for all.
         count: Option<usize>,
+        /// True for MOVE, which passes over the rows.
+        discard: bool,
     },
     /// `CLOSE name`; None for all.
     Close(Option<String>),
@@ -100,8 +102,7 @@ pub fn parse(before: &str, text: &str) -> Result<Option<Command>> {
         ("discard", _) => Command::Discard,
         ("deallocate", _) => Command::Deallocate(named(words.last())),
         ("declare", _) => declare(before, text, &words)?,
-        ("fetch", _) => fetch(before, text, &words)?,
-        ("move", _) => return Err(refuse("MOVE is not supported", "use FETCH", before)),
+        ("fetch" | "move", _) => fetch(before, text, &words)?,
         ("close", _) => Command::Close(named(words.last())),
         _ => return Ok(None),
     };
@@ -173,7 +174,7 @@ fn declare(before: &str, text: &str, words: &Words) -> Result<Command> {
     Ok(Command::Declare { name: words.word(1).to_string(), hold, query })
 }
 
-/// `FETCH [NEXT | count | ALL | FORWARD [count | ALL]] [FROM | IN] name`.
+/// `FETCH|MOVE [NEXT | count | ALL | FORWARD [count | ALL]] [FROM | IN] name`.
 fn fetch(before: &str, text: &str, words: &Words) -> Result<Command> {
     let name = words.last().to_string();
     let directions = 1..words.len().saturating_sub(1);
@@ -187,7 +188,7 @@ fn fetch(before: &str, text: &str, words: &Words) -> Result<Command> {
         },
         _ => return Err(refuse(&format!("'{text}' is not supported"), "cursors only go forward", before)),
     };
-    Ok(Command::Fetch { name, count })
+    Ok(Command::Fetch { name, count, discard: words.word(0) == "move" })
 }
 
 fn unquoted(text: &str) -> &str {
@@ -286,11 +287,12 @@ mod tests {
         let Some(Command::Declare { name, hold, query }) = declared else { unreachable!() };
         assert_eq!((name.as_str(), hold, query.trim()), ("My Cur", true, "SELECT 1"));
         assert_eq!(query.matches('\n').count(), 2, "the query is in its line");
-        let fetch = |count| Some(Command::Fetch { name: "c".to_string(), count });
+        let fetch = |count| Some(Command::Fetch { name: "c".to_string(), count, discard: false });
         assert_eq!(command("FETCH 5 FROM c"), fetch(Some(5)));
         assert_eq!(command("fetch forward 100 from \"c\""), fetch(Some(100)));
         assert_eq!(command("FETCH ALL IN c"), fetch(None));
         assert_eq!(command("FETCH c"), fetch(Some(1)));
+        assert_eq!(command("MOVE 3 IN c"), Some(Command::Fetch { name: "c".into(), count: Some(3), discard: true }));
         assert!(parse("", "FETCH BACKWARD 1 FROM c").is_err());
         assert_eq!(command("CLOSE ALL"), Some(Command::Close(None)));
     }

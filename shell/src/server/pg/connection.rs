@@ -151,7 +151,8 @@ impl Connection {
                     self.send_rows(&mut rows, None, &formats, &mut cancel).await?;
                     self.complete(rows.tag()).await?;
                 }
-                Answer::Fetch { name, count } => self.fetch(&name, count, &formats, true, &mut cancel).await?,
+                Answer::Fetch { name, count, discard: true } => self.pass_over(&name, count, &mut cancel).await?,
+                Answer::Fetch { name, count, .. } => self.fetch(&name, count, &formats, true, &mut cancel).await?,
             }
         }
         Ok(())
@@ -267,7 +268,7 @@ impl Connection {
     }
 
     /// Waits for rows, and meanwhile for a cancel request and for the client to go away.
-    async fn next_rows(
+    pub(super) async fn next_rows(
         &mut self,
         rows: &mut Rows,
         count: usize,

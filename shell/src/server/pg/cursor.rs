@@ -66,7 +66,7 @@ impl Connection {
                 "DEALLOCATE"
             }
             Command::Declare { .. } => return Err(SqlError::internal("DECLARE without its query").into()),
-            Command::Fetch { name, count } => return Ok(Answer::Fetch { name, count }),
+            Command::Fetch { name, count, discard } => return Ok(Answer::Fetch { name, count, discard }),
             Command::Close(None) => {
                 self.cursors.clear();
                 "CLOSE CURSOR ALL"
@@ -180,6 +180,34 @@ impl Connection {
         sent?;
         self.complete(format!("FETCH {fetched}")).await?;
         Ok(())
+    }
+
+    /// Passes over the next rows of a cursor.
+    pub(super) async fn pass_over(
+        &mut self,
+        name: &str,
+        count: Option<usize>,
+        cancel: &mut Cancel,
+    ) -> Result<(), Failure> {
+        let mut cursor = self.cursors.remove(name).ok_or_else(|| unknown(name))?;
+        let passed = self.discard(&mut cursor.rows, count, cancel).await;
+        self.cursors.insert(name.to_string(), cursor);
+        self.complete(format!("MOVE {}", passed?)).await?;
+        Ok(())
+    }
+
+    async fn discard(&mut self, rows: &mut Rows, count: Option<usize>, cancel: &mut Cancel) -> Result<usize, Failure> {
+        let (most, formats) = (count.unwrap_or(usize::MAX), Formats::default());
+        let mut passed = 0;
+        while passed < most {
+            let Some(batch) = self.next_rows(rows, most - passed, &formats, cancel).await? else { break };
+            passed += batch.len();
+            // As with FETCH: of endless rows those that are there.
+            if rows.is_continuous() && count.is_some() && !rows.has_more_now() {
+                break;
+            }
+        }
+        Ok(passed)
     }
 }
 

@@ -229,7 +229,7 @@ impl Connection {
                 let text = arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Utf8, true);
                 Ok(Some(Header::plain(&arrow::datatypes::Schema::new(vec![text]))))
             }
-            Request::Command(Command::Fetch { name, .. }) => {
+            Request::Command(Command::Fetch { name, discard: false, .. }) => {
                 Ok(Some(self.cursors.get(name).ok_or_else(|| cursor::unknown(name))?.rows.header.clone()))
             }
             Request::Command(_) | Request::Declare { .. } => Ok(None),
@@ -258,7 +258,10 @@ impl Connection {
                     self.complete(tag).await?;
                     return Ok(());
                 }
-                Answer::Fetch { name, count } => {
+                Answer::Fetch { name, count, discard: true } => {
+                    return self.pass_over(&name, count, &mut cancel).await;
+                }
+                Answer::Fetch { name, count, .. } => {
                     return self.fetch(&name, count, &portal.formats, false, &mut cancel).await;
                 }
                 Answer::Rows(rows) => portal.rows = Some(rows),

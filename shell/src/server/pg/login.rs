@@ -1,7 +1,9 @@
 //! From a socket to a connection that has logged in: TLS, the startup message, SCRAM-SHA-256, the first parameters.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -39,14 +41,24 @@ pub struct Client {
     _place: OwnedSemaphorePermit,
 }
 
-/// Lets a client in; None when it only wanted to cancel something, or was refused and told why.
-pub async fn login(door: &Door, socket: TcpStream) -> Result<Option<Client>, PgWireError> {
-    let Some(negotiated) = negotiate_tls::<()>(socket, door.tls.clone()).await? else { return Ok(None) };
+/// What became of a socket.
+pub enum Entry {
+    /// A client has come in.
+    Client(Box<Client>),
+    /// It only wanted to cancel something.
+    Served,
+    /// It was sent away.
+    Refused,
+}
+
+/// Lets a client in, or sends it away and says why.
+pub async fn login(door: &Door, socket: TcpStream, from: IpAddr) -> Result<Entry, PgWireError> {
+    let Some(negotiated) = negotiate_tls::<()>(socket, door.tls.clone()).await? else { return Ok(Entry::Refused) };
     let parts = negotiated.into_parts();
     let secure = matches!(parts.io, MaybeTls::Tls(_));
     if secure && !parts.read_buf.is_empty() {
         // Somebody in the middle has put words into the client's mouth before encryption began.
-        return Ok(None);
+        return Ok(Entry::Refused);
     }
     let mut framed = FramedParts::new::<Back>(parts.io, Codec::new());
     framed.read_buf = parts.read_buf;
@@ -54,11 +66,12 @@ pub async fn login(door: &Door, socket: TcpStream) -> Result<Option<Client>, PgW
     let startup = match stream.next().await {
         Some(Ok(Front::Startup(startup))) => startup,
         Some(Ok(Front::CancelRequest(request))) => {
+            door.figures.cancel_requested();
             door.cancels.cancel(request.pid, request.secret_key.as_i32().unwrap_or_default());
-            return Ok(None);
+            return Ok(Entry::Served);
         }
         Some(Err(error)) => return refuse(stream, "08P01", &error.to_string()).await,
-        _ => return Ok(None),
+        _ => return Ok(Entry::Refused),
     };
     stream.codec_mut().started();
     if door.tls_required && !secure {
@@ -71,32 +84,36 @@ pub async fn login(door: &Door, socket: TcpStream) -> Result<Option<Client>, PgW
         return refuse(stream, "28000", "the startup message names no user").await;
     };
     if let Some(users) = &door.users {
-        match scram(&mut stream, users.secret(&user)).await {
+        let allowed = door.attempts.allows(from, &user, Instant::now());
+        let secret = if allowed { users.secret(&user) } else { users.no_secret(&user) };
+        match scram(&mut stream, secret).await {
             Ok(()) => {}
             Err(PgWireError::IoError(error)) => return Err(error.into()),
             // Whatever went wrong, nobody learns whether there is such a user.
             Err(_) => {
-                tracing::warn!(user, "a login failed");
+                door.figures.login_failed();
+                door.attempts.failed(from, &user, Instant::now());
+                tracing::warn!(user, %from, too_many = !allowed, "a login failed");
                 return refuse(stream, "28P01", &format!("password authentication failed for user \"{user}\"")).await;
             }
         }
     }
-    let Ok(place) = Arc::clone(&door.places).try_acquire_owned() else {
+    let Ok(place) = door.figures.places().try_acquire_owned() else {
         return refuse(stream, "53300", "sorry, too many clients already").await;
     };
     let cancellable = door.cancels.register();
     welcome(&mut stream, &startup.parameters, &cancellable).await?;
     stream.codec_mut().logged_in(door.limits.message_bytes);
-    Ok(Some(Client { stream, parameters: startup.parameters, cancellable, _place: place }))
+    Ok(Entry::Client(Box::new(Client { stream, parameters: startup.parameters, cancellable, _place: place })))
 }
 
 /// Tells a client that it cannot come in, and why.
-pub async fn refuse<T>(mut stream: Stream, code: &str, message: &str) -> Result<Option<T>, PgWireError> {
+async fn refuse(mut stream: Stream, code: &str, message: &str) -> Result<Entry, PgWireError> {
     let fields = [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', message)];
     let fields = fields.into_iter().map(|(key, value)| (key, value.to_string())).collect();
     stream.send(Back::ErrorResponse(ErrorResponse::new(fields))).await?;
     stream.close().await?;
-    Ok(None)
+    Ok(Entry::Refused)
 }
 
 async fn agree_on_version(stream: &mut Stream, startup: &Startup) -> Result<bool, PgWireError> {

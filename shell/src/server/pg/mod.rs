@@ -1,19 +1,23 @@
 //! The Postgres door: whoever speaks PostgreSQL's protocol can use the engine.
 //!
-//! - `codec`, `login`, `cancel`: from a socket to a client that has logged in, within limits.
+//! - `codec`, `login`, `waiting`, `attempts`, `cancel`: from a socket to a client that has logged in, within limits.
 //! - `script`, `command`: what clients send, cut and sorted.
 //! - `connection`, `extended`, `cursor`: the two ways to send statements, and cursors.
 //! - `answer`, `running`: results on their way, each with its own bounded channel; a slow reader holds back its own query
 //!   and nothing else.
 //! - `types`, `encode`, `text`, `numeric`, `parameter`: values in both directions.
-//! - `catalog`, `catalog_functions`, `catalog_rewrite`, `asyncpg`: pg_catalog and information_schema.
+//! - `catalog`, `catalog_keys`, `catalog_functions`, `catalog_rewrite`, `catalog_unfold`, `asyncpg`: pg_catalog and
+//!   information_schema.
 
 mod answer;
 mod asyncpg;
+mod attempts;
 mod cancel;
 mod catalog;
 mod catalog_functions;
+mod catalog_keys;
 mod catalog_rewrite;
+mod catalog_unfold;
 mod codec;
 mod command;
 mod connection;
@@ -21,6 +25,7 @@ mod cursor;
 mod encode;
 mod extended;
 mod failure;
+mod figures;
 mod login;
 mod numeric;
 mod parameter;
@@ -28,6 +33,7 @@ mod running;
 mod script;
 mod text;
 mod types;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,18 +42,21 @@ use std::time::Duration;
 use eddyline_sql::Engine;
 use pgwire::tokio::TlsAcceptor;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::users::Users;
+use attempts::Attempts;
 use cancel::Cancels;
 use connection::Connection;
+use login::Entry;
+use waiting::Waiting;
 
+pub use figures::WireFigures;
 pub use login::acceptor;
 
 /// What clients are told: the version of PostgreSQL whose catalog we imitate.
 const SERVER_VERSION: &str = "16.6";
 
-/// Sockets over the limit of connections: for logins that are under way, refusals and cancel requests.
+/// Sockets that have not logged in, over as many as may log in at once: refusals and cancel requests.
 const SPARE_SOCKETS: usize = 64;
 
 /// How long to wait when no more sockets can be opened.
@@ -72,7 +81,9 @@ pub struct Door {
     tls: Option<TlsAcceptor>,
     tls_required: bool,
     cancels: Arc<Cancels>,
-    places: Arc<Semaphore>,
+    attempts: Attempts,
+    waiting: Arc<Waiting>,
+    figures: Arc<WireFigures>,
     catalog: catalog::PgCatalog,
 }
 
@@ -86,20 +97,22 @@ impl Door {
         tls_required: bool,
     ) -> Result<Self, eddyline_sql::SqlError> {
         let catalog = catalog::PgCatalog::new(&engine)?;
-        let places = Arc::new(Semaphore::new(limits.connections));
-        Ok(Door { engine, limits, users, tls, tls_required, cancels: Arc::default(), places, catalog })
+        let figures = Arc::new(WireFigures::new(limits.connections));
+        let (cancels, attempts) = (Arc::default(), Attempts::default());
+        let waiting = Waiting::new(limits.connections + SPARE_SOCKETS);
+        Ok(Door { engine, limits, users, tls, tls_required, cancels, attempts, waiting, figures, catalog })
+    }
+
+    /// How the door is doing.
+    pub fn figures(&self) -> Arc<WireFigures> {
+        Arc::clone(&self.figures)
     }
 
     /// Serves clients until the future is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let sockets = Arc::new(Semaphore::new(self.limits.connections + SPARE_SOCKETS));
         loop {
             match listener.accept().await {
-                Ok((socket, peer)) => {
-                    if let Ok(permit) = Arc::clone(&sockets).try_acquire_owned() {
-                        tokio::spawn(Arc::clone(&self).attend(socket, peer, permit));
-                    }
-                }
+                Ok((socket, peer)) => drop(tokio::spawn(Arc::clone(&self).attend(socket, peer))),
                 Err(error) => {
                     // Too many open files, mostly: those who are here go on.
                     tracing::warn!(%error, "a connection cannot be accepted");
@@ -109,17 +122,28 @@ impl Door {
         }
     }
 
-    async fn attend(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        let login = tokio::time::timeout(self.limits.login_timeout, login::login(&self, socket)).await;
-        match login {
-            Ok(Ok(Some(client))) => {
-                let ended = Connection::new(Arc::clone(&self), client).run().await;
-                tracing::debug!(%peer, ?ended, "a connection is closed");
+    async fn attend(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let mut place = self.waiting.enter();
+        let login = tokio::select! {
+            login = tokio::time::timeout(self.limits.login_timeout, login::login(&self, socket, peer.ip())) => login,
+            () = place.lost() => {
+                self.figures.socket_refused();
+                tracing::debug!(%peer, "a login made room for a newer one");
+                return;
             }
-            Ok(Ok(None)) => {}
+        };
+        drop(place);
+        match login {
+            Ok(Ok(Entry::Client(client))) => {
+                let ended = Connection::new(Arc::clone(&self), *client).run().await;
+                tracing::debug!(%peer, ?ended, "a connection is closed");
+                return;
+            }
+            Ok(Ok(Entry::Served)) => return,
+            Ok(Ok(Entry::Refused)) => {}
             Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its login"),
             Err(_) => tracing::debug!(%peer, "a login took too long"),
         }
-        drop(permit);
+        self.figures.socket_refused();
     }
 }
