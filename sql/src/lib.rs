@@ -16,6 +16,7 @@ mod parameter;
 pub mod parse;
 mod pipeline;
 pub mod plan;
+mod secrets;
 pub mod session;
 mod show;
 pub mod statement;

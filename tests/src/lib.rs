@@ -6,3 +6,4 @@ pub mod committed;
 pub mod program;
 pub mod server;
 pub mod services;
+pub mod terminal;

@@ -3,7 +3,7 @@
 mod abuse;
 mod catalog;
 mod drivers;
-mod logins;
+pub mod logins;
 mod psql;
 mod recovery;
 
