@@ -4,55 +4,20 @@
 //! unbounded one goes on in the background, and the program stays until all jobs have ended or the user stops them.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
-use std::time::Duration;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use eddyline_engine::runtime::{JobHandle, Restore, StopMode};
+use eddyline_engine::runtime::{JobHandle, Restore};
 use eddyline_sql::parse::parse_script;
+use eddyline_sql::statement::ParsedStatement;
 use eddyline_sql::{Outcome, Session};
 
 use crate::cli::{ExplainArguments, RunArguments};
 use crate::failure::Failure;
-use crate::follow::{POLL, follow};
+use crate::follow::{follow, wait_for};
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
 use crate::render::{OutputForm, print_rows, writer};
-
-struct Script {
-    file: String,
-    text: String,
-}
-
-impl Script {
-    fn read(path: &Path, definitions: &[String]) -> Result<(Script, BTreeMap<String, String>), Failure> {
-        let file = path.display().to_string();
-        let raw = if file == "-" {
-            io::read_to_string(io::stdin())
-        } else {
-            std::fs::File::open(path).and_then(|mut f| {
-                let mut text = String::new();
-                f.read_to_string(&mut text).map(|_| text)
-            })
-        };
-        let raw = raw.map_err(|e| Failure::Message(format!("ERROR: cannot read {file}: {e}")))?;
-        let variables = parse_definitions(definitions)?;
-        // Environment variables serve where no -D does.
-        let mut values: BTreeMap<String, String> = std::env::vars().collect();
-        values.extend(variables.clone());
-        let text = eddyline_sql::config::substitute(&raw, &values).map_err(|e| Failure::sql(&e, &file, &raw))?;
-        Ok((Script { file, text }, variables))
-    }
-}
-
-/// `-D key=value` pairs.
-pub fn parse_definitions(definitions: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let pair = |d: &String| match d.split_once('=') {
-        Some((key, value)) => Ok((key.trim().to_string(), value.to_string())),
-        None => Err(Failure::Message(format!("ERROR: -D {d}: expected KEY=VALUE"))),
-    };
-    definitions.iter().map(pair).collect()
-}
+use crate::script::{Script, parse_definitions};
 
 /// A session with all connectors, and the settings among the definitions (names with a dot).
 pub fn new_session(variables: &BTreeMap<String, String>) -> Result<Session, Failure> {
@@ -66,8 +31,16 @@ pub fn new_session(variables: &BTreeMap<String, String>) -> Result<Session, Fail
 
 /// Runs a file.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let (script, variables) = Script::read(&arguments.file, &arguments.definitions)?;
+    let variables = parse_definitions(&arguments.definitions)?;
+    let script = Script::read(&arguments.file, &variables)?;
     let statements = parse_script(&script.text).map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
+    #[cfg(feature = "server")]
+    if let Some(address) = &arguments.detach {
+        return crate::detach::run(address, &script, &statements, &variables);
+    }
+    if arguments.check {
+        return check(&script, &statements, &variables);
+    }
     let mut session = new_session(&variables)?;
     if arguments.fresh {
         session.set_restore(Restore::Fresh);
@@ -80,7 +53,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     for statement in &statements {
         let outcome = session.execute(statement);
         session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
-        let outcome = outcome.map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
+        let outcome = outcome.map_err(|e| Failure::statement(&e, &script, statement))?;
         runner.take(outcome)?;
         if runner.interrupt.asked() {
             break;
@@ -89,15 +62,30 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     runner.wait_for_all()
 }
 
+/// Plans all statements of a file, each with the tables and settings of those before it.
+fn check(script: &Script, statements: &[ParsedStatement], variables: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let mut session = new_session(variables)?;
+    let mut jobs = 0;
+    for statement in statements {
+        let planned = session.explain_statement(statement);
+        session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
+        let plan = planned.map_err(|e| Failure::statement(&e, script, statement))?;
+        jobs += usize::from(plan.is_some());
+    }
+    println!("{}: {} statements, {jobs} of them with a plan, are in order", script.file, statements.len());
+    Ok(())
+}
+
 /// Shows the plans of a file.
 pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
-    let (script, variables) = Script::read(&arguments.file, &arguments.definitions)?;
+    let variables = parse_definitions(&arguments.definitions)?;
+    let script = Script::read(&arguments.file, &variables)?;
     let statements = parse_script(&script.text).map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
     let mut session = new_session(&variables)?;
     for statement in &statements {
         let text = session.explain_statement(statement);
         session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
-        let text = text.map_err(|e| Failure::sql(&e, &script.file, &script.text))?;
+        let text = text.map_err(|e| Failure::statement(&e, &script, statement))?;
         if let Some(text) = text {
             println!("{text}");
         }
@@ -134,49 +122,26 @@ impl Runner<'_> {
                 if self.arguments.output == OutputForm::Jsonl {
                     return Ok(());
                 }
-                Ok(print_rows(&[rows], &schema, &mut io::stdout().lock())?)
+                Ok(print_rows(&rows, &schema, &mut io::stdout().lock())?)
             }
-            Outcome::Started { job, bounded: true, .. } => self.wait_for(&[job]),
+            Outcome::Started { job, bounded: true, .. } => wait_for(&[job], &self.interrupt),
             Outcome::Started { job, bounded: false, .. } => {
                 self.jobs.push(job);
                 Ok(())
             }
             Outcome::Changes { schema, changes, job, .. } => {
-                let live = io::stdout().is_terminal();
+                let live = crate::terminal::size();
                 let mut out = io::BufWriter::new(io::stdout().lock());
                 if self.arguments.schema {
                     writeln!(out, "{}", crate::render::schema_json(&schema))?;
                 }
                 let mut writer = writer(self.arguments.output, schema, live);
-                follow(&changes, &job, writer.as_mut(), &mut out, &self.interrupt)
-            }
-        }
-    }
-
-    /// Waits until all of `jobs` have ended; a signal stops them with a last checkpoint. The first failure counts.
-    fn wait_for(&self, jobs: &[JobHandle]) -> Result<(), Failure> {
-        let mut progress = Progress::new(jobs);
-        let mut stopping = false;
-        loop {
-            let open: Vec<&JobHandle> = jobs.iter().filter(|job| !job.status().state.is_terminal()).collect();
-            let failed = jobs.iter().find_map(|job| job.wait_timeout(Duration::ZERO).and_then(Result::err));
-            if (self.interrupt.asked() || failed.is_some()) && !stopping {
-                stopping = true;
-                open.iter().for_each(|job| job.stop(StopMode::Checkpoint));
-            }
-            progress.show();
-            match open.first() {
-                Some(job) => drop(job.wait_timeout(POLL)),
-                None => {
-                    progress.finish();
-                    return failed.map_or(Ok(()), |e| Err(e.into()));
-                }
+                follow(&changes, &job, writer.as_mut(), &mut out, &|| self.interrupt.asked())
             }
         }
     }
 
     fn wait_for_all(self) -> Result<(), Failure> {
-        let jobs = self.jobs.clone();
-        self.wait_for(&jobs)
+        wait_for(&self.jobs, &self.interrupt)
     }
 }

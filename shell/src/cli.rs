@@ -12,16 +12,42 @@ use crate::render::OutputForm;
 /// INSERT INTO … SELECT …, SELECT …; every statement ends with a semicolon.
 #[derive(Debug, Parser)]
 #[command(name = "eddyline", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// Variables and settings for the shell, see `run --help`.
-    #[arg(short = 'D', value_name = "KEY=VALUE")]
-    pub definitions: Vec<String>,
+    /// The shell.
+    #[command(flatten)]
+    pub shell: ShellArguments,
     /// Log more to standard error (-v info, -vv debug, -vvv trace); EDDYLINE_LOG sets a filter.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// `eddyline` without a command: the shell.
+#[derive(Debug, Args)]
+pub struct ShellArguments {
+    /// Variables and settings for the shell, see `run --help`.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub definitions: Vec<String>,
+    /// Execute statements on a server (HOST:PORT or postgresql://USER@HOST:PORT) instead of in this process; the password
+    /// comes from PGPASSWORD or is asked for.
+    #[cfg(feature = "server")]
+    #[arg(long, value_name = "ADDRESS")]
+    pub connect: Option<String>,
+    /// Execute these statements and end; may be repeated.
+    #[arg(short = 'e', long, value_name = "SQL")]
+    pub execute: Vec<String>,
+    /// Execute the statements of this file and end, after those of -e; `-` is standard input.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Execute the statements of this file first.
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// How results are printed.
+    #[arg(long, value_parser = ["table", "csv", "jsonl", "markdown"])]
+    pub format: Option<String>,
 }
 
 /// What to do.
@@ -64,6 +90,13 @@ pub struct RunArguments {
     #[cfg(feature = "server")]
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<std::net::SocketAddr>,
+    /// Plan every statement and end: no data is read or written, nothing starts.
+    #[arg(long, conflicts_with_all = ["from", "fresh", "takeover"])]
+    pub check: bool,
+    /// Hand the file to a server (HOST:PORT or postgresql://USER@HOST:PORT), where its jobs run, and print their ids.
+    #[cfg(feature = "server")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["check", "from", "fresh", "takeover", "http"])]
+    pub detach: Option<String>,
     /// Print a line {"schema": [{"name", "type"}, …]} before the changes (with --output jsonl).
     #[arg(long)]
     pub schema: bool,

@@ -21,6 +21,15 @@ impl Interrupt {
         Ok(Interrupt(asked))
     }
 
+    /// Starts listening for a shell, which Ctrl-C never ends. SIGTERM is as above.
+    pub fn install_for_shell() -> std::io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register_conditional_shutdown(SIGTERM, 130, Arc::clone(&asked))?;
+        signal_hook::flag::register(SIGTERM, Arc::clone(&asked))?;
+        signal_hook::flag::register(SIGINT, Arc::clone(&asked))?;
+        Ok(Interrupt(asked))
+    }
+
     /// True after the first signal.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)

@@ -14,7 +14,10 @@ macro_rules! tell {
 mod batch;
 mod checkpoints;
 mod cli;
+#[cfg(feature = "server")]
+mod detach;
 mod failure;
+mod figures;
 mod follow;
 #[cfg(feature = "server")]
 mod http;
@@ -23,21 +26,22 @@ mod options;
 mod progress;
 mod render;
 mod repl;
+mod script;
 #[cfg(feature = "server")]
 mod server;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use cli::{Cli, Command};
-use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.verbose);
     let result = match cli.command {
-        None => repl::run(&cli.definitions),
+        None => repl::run(&cli.shell),
         Some(Command::Run(arguments)) => batch::run(&arguments),
         #[cfg(feature = "server")]
         Some(Command::Serve(arguments)) => server::serve(&arguments),
@@ -47,9 +51,9 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Message(text)) => {
-            tell!("{text}");
-            ExitCode::FAILURE
+        Err(failure) => {
+            tell!("{}", failure.text());
+            ExitCode::from(failure.exit_code())
         }
     }
 }

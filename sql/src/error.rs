@@ -154,6 +154,17 @@ impl SqlError {
         SqlError::new(SqlState::UndefinedTable, format!("Object '{name}' not found")).suggest(name, known, "tables")
     }
 
+    /// Flink's phrase for a function that does not exist.
+    pub fn unknown_function(name: &str) -> Self {
+        let message = format!("No match found for function signature {name}(…)");
+        let known = crate::functions::function_names();
+        let error = SqlError::new(SqlState::UndefinedFunction, message);
+        match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+            None => error.with_hint("SHOW FUNCTIONS lists the functions"),
+        }
+    }
+
     /// Flink's phrase for a name that is taken.
     pub fn duplicate_table(name: &str) -> Self {
         SqlError::new(SqlState::DuplicateTable, format!("A table or view named '{name}' already exists"))
@@ -212,6 +223,7 @@ impl SqlError {
     /// the text that was given to the parser.
     pub fn render(&self, sql: &str) -> String {
         let mut text = format!("ERROR: {}", self.message);
+        let sql = &crate::secrets::mask(sql);
         if let Some((line, at)) = self.position.and_then(|at| Some((source_line(sql, at)?, at))) {
             let label = format!("LINE {}: ", at.line);
             let before: String = line.chars().take(at.column.saturating_sub(1) as usize).collect();
@@ -326,8 +338,8 @@ fn translate_plan_error(message: &str, diagnostic: Option<&Diagnostic>) -> SqlEr
     if let Some(table) = said.strip_prefix("table '").and_then(|s| s.strip_suffix("' not found")) {
         return SqlError::unknown_table(table.rsplit('.').next().unwrap_or(table), []);
     }
-    if said.starts_with("Invalid function") {
-        return SqlError::new(SqlState::UndefinedFunction, message.to_string());
+    if let Some(name) = said.strip_prefix("Invalid function '").and_then(|rest| rest.strip_suffix('\'')) {
+        return SqlError::unknown_function(name);
     }
     if let Some(expr) = said.strip_suffix("' must appear in GROUP BY clause because it's not an aggregate expression") {
         let column = expr.rsplit('.').next().unwrap_or(expr).trim_matches(['"', '`', '\'']);
@@ -367,6 +379,18 @@ mod tests {
         );
         let error = spanned(DataFusionError::Plan("x".into()), "table 'a.b.order_lines' not found");
         assert_eq!((error.message.as_str(), error.sqlstate()), ("Object 'order_lines' not found", "42P01"));
+    }
+
+    #[test]
+    fn unknown_functions_get_flinks_phrase_and_the_nearest_name() {
+        let error = spanned(DataFusionError::Plan("x".into()), "Invalid function 'uper'");
+        assert_eq!(
+            (error.message.as_str(), error.sqlstate()),
+            ("No match found for function signature uper(…)", "42883")
+        );
+        assert_eq!(error.hint.as_deref(), Some("did you mean 'upper'?"));
+        let error = spanned(DataFusionError::Plan("x".into()), "Invalid function 'nothing_like_it'");
+        assert_eq!(error.hint.as_deref(), Some("SHOW FUNCTIONS lists the functions"));
     }
 
     #[test]

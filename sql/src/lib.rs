@@ -21,6 +21,7 @@ pub mod parse;
 mod pipeline;
 pub mod plan;
 pub mod relations;
+mod secrets;
 pub mod session;
 mod show;
 pub mod statement;

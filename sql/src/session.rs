@@ -291,6 +291,12 @@ impl Session {
                 Ok(Some(text))
             }
             Statement::Explain(explain) => self.explain(explain).map(Some),
+            Statement::CreateTable(create) if create.query.is_some() => {
+                match self.create_table_as(create, &parsed.text)? {
+                    Some(insert) => self.explain_text(&Statement::Insert(Box::new(insert))).map(Some),
+                    None => Ok(None),
+                }
+            }
             Statement::StopJob { .. } => Ok(None),
             _ => self.execute(parsed).map(|_| None),
         }

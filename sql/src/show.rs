@@ -7,7 +7,6 @@ use eddyline_engine::runtime::JobStatus;
 use crate::catalog::{Catalog, CatalogObject, DescribedColumn};
 use crate::error::Result;
 use crate::facts;
-use crate::functions::{Environment, scalar_functions};
 use crate::jobs::{JobEntry, Jobs};
 use crate::plan;
 use crate::session::{Outcome, text_rows};
@@ -23,7 +22,7 @@ pub fn show(show: &Show, catalog: &Catalog, jobs: &Jobs) -> Result<Outcome> {
         ShowKind::Tables => ("table name", owned(catalog.names())),
         ShowKind::Views => ("view name", owned(catalog.views())),
         ShowKind::MaterializedViews => ("materialized view name", owned(catalog.materialized_views())),
-        ShowKind::Functions => ("function name", function_names()),
+        ShowKind::Functions => ("function name", crate::functions::function_names()),
         ShowKind::Catalogs => ("catalog name", vec!["default_catalog".to_string()]),
         ShowKind::CurrentCatalog => ("current catalog name", vec!["default_catalog".to_string()]),
         ShowKind::Databases => ("database name", vec!["default_database".to_string()]),
@@ -39,18 +38,6 @@ pub fn show(show: &Show, catalog: &Catalog, jobs: &Jobs) -> Result<Outcome> {
 
 fn owned(names: Vec<&str>) -> Vec<String> {
     names.into_iter().map(str::to_string).collect()
-}
-
-fn function_names() -> Vec<String> {
-    let scalar = scalar_functions(&Environment::of_machine(chrono_tz::Tz::UTC));
-    let mut names: Vec<String> = scalar
-        .into_keys()
-        .chain(crate::functions::aggregate_functions().into_keys())
-        .filter(|n| !n.starts_with('_'))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 /// Columns of `SHOW JOBS`: Flink's four, then ours.

@@ -8,3 +8,4 @@ pub mod http;
 pub mod program;
 pub mod server;
 pub mod services;
+pub mod terminal;

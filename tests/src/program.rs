@@ -138,12 +138,22 @@ pub struct Finished {
 
 /// Runs `eddyline` with `arguments` in `folder` until it ends by itself.
 pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
-    run_with_input(folder, arguments, "")
+    run_with(folder, arguments, "", &[])
+}
+
+/// Runs `eddyline` with additional environment variables in `folder` until it ends by itself.
+pub fn run_with_environment(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    run_with(folder, arguments, "", environment)
 }
 
 /// Runs `eddyline` with `arguments` in `folder` and a short `input` on its standard input until it ends by itself.
 pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Finished {
+    run_with(folder, arguments, input, &[])
+}
+
+fn run_with(folder: &Path, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Finished {
     let mut command = tied(&eddyline().to_string_lossy(), None);
+    command.envs(environment.iter().copied());
     command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command).expect("the program starts");
     // A program that does not read its input may be gone already.

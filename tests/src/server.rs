@@ -36,6 +36,16 @@ impl Server {
         Server::start_in(tempfile::tempdir().expect("a temporary folder"), extra)
     }
 
+    /// Starts a server that lets in one user with a password.
+    pub fn start_with_user(user: &str, password: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let users = folder.path().join("users");
+        std::fs::write(&users, format!("{user}:{password}\n")).expect("a writable folder");
+        std::fs::set_permissions(&users, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        Server::start_in(folder, &["--user-file", "users"])
+    }
+
     /// Starts a server in a folder in which there is something already.
     pub fn start_in(folder: TempDir, extra: &[&str]) -> Self {
         let port = free_port();

@@ -29,7 +29,7 @@ use eddyline_engine::error::{Error, Result};
 pub(crate) use fault::type_name;
 pub use framing::{Framing, Quoting};
 pub use messages::Messages;
-pub use options::specs;
+pub use options::{FORMATS, specs};
 
 /// Turns messages into rows. Bad messages are isolated: whatever `decode` answers, the decoder stays usable and holds
 /// exactly the rows of the messages that were accepted.

@@ -8,7 +8,7 @@ use eddyline_engine::error::{Error, Result};
 use OptionValue::{Boolean, OneOf, Text};
 
 /// Names of all formats.
-pub(super) const FORMATS: [&str; 4] = ["json", "csv", "raw", "debezium-json"];
+pub const FORMATS: [&str; 4] = ["json", "csv", "raw", "debezium-json"];
 
 const PREFIXES: [&str; 3] = ["", "key.", "value."];
 

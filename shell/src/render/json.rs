@@ -4,16 +4,16 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type,
+    DataType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, SchemaRef, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
 use eddyline_engine::ChangelogBatch;
 use eddyline_sql::types::ColumnType;
 
-use super::ResultWriter;
 use super::text::value_text;
+use super::{Ending, ResultWriter};
 
 /// Writes one JSON object per change.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl ResultWriter for JsonWriter {
         Ok(())
     }
 
-    fn flush(&mut self, out: &mut dyn Write, _ended: bool) -> io::Result<()> {
+    fn flush(&mut self, out: &mut dyn Write, _ending: Ending) -> io::Result<()> {
         out.flush()
     }
 }
@@ -50,6 +50,21 @@ pub fn write_row(columns: &[arrow::array::ArrayRef], row: usize, out: &mut Strin
         write_value(column, row, out);
     }
     out.push(']');
+}
+
+/// Row `row` of `batch` as a JSON object.
+pub fn object(schema: &SchemaRef, batch: &RecordBatch, row: usize) -> String {
+    let mut text = String::from("{");
+    for (index, (field, column)) in schema.fields().iter().zip(batch.columns()).enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        write_text(field.name(), &mut text);
+        text.push(':');
+        write_value(column, row, &mut text);
+    }
+    text.push('}');
+    text
 }
 
 /// `{"schema": [{"name": …, "type": …}, …]}`: the columns of a result, types as Flink prints them.

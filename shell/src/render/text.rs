@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNanoType, SchemaRef,
     Time32MillisecondType, Time32SecondType, TimeUnit,
@@ -11,7 +11,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::time::civil_from_days;
 
-use super::ResultWriter;
+use super::changes::colour;
+use super::grid::{names, printable};
+use super::{Ending, ResultWriter};
 
 /// The text of one value, as Flink's client shows it; `<NULL>` for NULL.
 pub fn value_text(array: &dyn Array, row: usize) -> String {
@@ -105,39 +107,40 @@ fn interval_text(array: &dyn Array, row: usize) -> String {
     format!("{sign}{} {}", nanos / 86_400_000_000_000, clock_text(within_day, 3))
 }
 
-fn header(schema: &SchemaRef) -> Vec<&str> {
-    schema.fields().iter().map(|f| f.name().as_str()).collect()
-}
-
 /// One line per change: kind and values, tab separated.
 pub struct ChangelogWriter {
     schema: SchemaRef,
+    coloured: bool,
     started: bool,
 }
 
 impl ChangelogWriter {
-    /// A writer that has not yet written its header.
-    pub fn new(schema: SchemaRef) -> Self {
-        ChangelogWriter { schema, started: false }
+    /// A writer that has not yet written its header; operations may have colours.
+    pub fn new(schema: SchemaRef, coloured: bool) -> Self {
+        ChangelogWriter { schema, coloured, started: false }
     }
 }
 
 impl ResultWriter for ChangelogWriter {
     fn write(&mut self, batch: &ChangelogBatch, out: &mut dyn Write) -> io::Result<()> {
         if !std::mem::replace(&mut self.started, true) {
-            writeln!(out, "op\t{}", header(&self.schema).join("\t"))?;
+            writeln!(out, "op\t{}", names(&self.schema).join("\t"))?;
         }
         for row in 0..batch.len() {
-            write!(out, "{}", batch.kind(row).symbol())?;
+            let kind = batch.kind(row);
+            match self.coloured {
+                true => write!(out, "{}{}\x1b[0m", colour(kind), kind.symbol())?,
+                false => write!(out, "{}", kind.symbol())?,
+            }
             for column in batch.rows().columns() {
-                write!(out, "\t{}", value_text(column, row))?;
+                write!(out, "\t{}", printable(value_text(column, row)))?;
             }
             writeln!(out)?;
         }
         Ok(())
     }
 
-    fn flush(&mut self, out: &mut dyn Write, _ended: bool) -> io::Result<()> {
+    fn flush(&mut self, out: &mut dyn Write, _ending: Ending) -> io::Result<()> {
         out.flush()
     }
 }
@@ -159,24 +162,32 @@ fn csv_field(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
+/// The names of the columns as fields of CSV.
+pub fn csv_names(schema: &SchemaRef) -> Vec<String> {
+    schema.fields().iter().map(|field| csv_field(field.name())).collect()
+}
+
+/// The values of a row as fields of CSV.
+pub fn csv_cells(batch: &RecordBatch, row: usize) -> Vec<String> {
+    let field = |column: &ArrayRef| match column.is_null(row) {
+        true => String::new(),
+        false => csv_field(&value_text(column, row)),
+    };
+    batch.columns().iter().map(field).collect()
+}
+
 impl ResultWriter for CsvWriter {
     fn write(&mut self, batch: &ChangelogBatch, out: &mut dyn Write) -> io::Result<()> {
         if !std::mem::replace(&mut self.started, true) {
-            let names: Vec<String> = header(&self.schema).into_iter().map(csv_field).collect();
-            writeln!(out, "op,{}", names.join(","))?;
+            writeln!(out, "op,{}", csv_names(&self.schema).join(","))?;
         }
         for row in 0..batch.len() {
-            write!(out, "{}", batch.kind(row).symbol())?;
-            for column in batch.rows().columns() {
-                let text = if column.is_null(row) { String::new() } else { csv_field(&value_text(column, row)) };
-                write!(out, ",{text}")?;
-            }
-            writeln!(out)?;
+            writeln!(out, "{},{}", batch.kind(row).symbol(), csv_cells(batch.rows(), row).join(","))?;
         }
         Ok(())
     }
 
-    fn flush(&mut self, out: &mut dyn Write, _ended: bool) -> io::Result<()> {
+    fn flush(&mut self, out: &mut dyn Write, _ending: Ending) -> io::Result<()> {
         out.flush()
     }
 }

@@ -1,154 +1,131 @@
 //! The interactive shell: reads statements until their semicolon, executes them in one session, shows what came of them.
 //!
-//! Ctrl-C cancels the running query or the line being typed, Ctrl-D and `quit` leave. Background jobs are stopped with a
-//! last checkpoint when the shell is left, so that the next session resumes them.
+//! - `backend`: where statements are executed: `embedded` in this process, `wire` on a server.
+//! - `shell`, `command`, `describe`, `settings`, `output`: from a piece of text to what the user sees.
+//! - `lex`, `pieces`, `words`: SQL as far as the shell must know it.
+//! - `editor`, `complete`, `highlight`, `history`: while a statement is typed.
+//!
+//! Ctrl-C cancels the running query or the line being typed, Ctrl-D and `quit` leave. Background jobs of this process are
+//! stopped with a last checkpoint when the shell is left, so that the next session resumes them.
 
+mod backend;
+mod command;
+mod complete;
+mod describe;
+mod editor;
+mod embedded;
+mod highlight;
+mod history;
+mod lex;
+mod output;
+mod pieces;
+mod settings;
+mod shell;
+#[cfg(feature = "server")]
+mod wire;
+mod words;
+
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 
-use eddyline_engine::runtime::{JobHandle, StopMode};
-use eddyline_sql::parse::parse_script;
-use eddyline_sql::{Outcome, Session};
-use rustyline::config::Configurer;
-use rustyline::error::ReadlineError;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Completer, Editor, Helper, Highlighter, Hinter};
-
-use crate::batch::{new_session, parse_definitions};
+use crate::batch::new_session;
+use crate::cli::ShellArguments;
 use crate::failure::Failure;
-use crate::follow::follow;
 use crate::interrupt::Interrupt;
-use crate::render::{OutputForm, print_rows, writer};
+use crate::script::parse_definitions;
+#[cfg(not(feature = "server"))]
+use backend::Backend;
+use editor::{Input, Line};
+use embedded::Embedded;
+use settings::FORMATS;
+use shell::{Next, Shell};
 
-const HELP: &str = "\
-Statements end with a semicolon: CREATE TABLE, CREATE VIEW, DROP, SHOW TABLES, DESCRIBE t, SET 'key' = 'value', RESET,
-INSERT INTO t SELECT …, EXECUTE STATEMENT SET BEGIN … END, SELECT …, EXPLAIN SELECT …, SHOW JOBS.
-help or \\? shows this, quit or \\q leaves. Ctrl-C cancels a running query or the line being typed.";
+#[cfg(feature = "server")]
+pub use backend::{Answer, Backend};
+#[cfg(feature = "server")]
+pub use wire::{Address, Wire};
 
-/// Statements may span lines: a line is complete when it ends with a semicolon, or is a command of the shell.
-#[derive(Completer, Helper, Highlighter, Hinter)]
-struct Statements;
-
-impl Validator for Statements {
-    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let text = context.input().trim();
-        let complete = text.is_empty() || text.ends_with(';') || command(text).is_some();
-        Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+/// Runs the shell until the user leaves, or the statements of its arguments are executed.
+pub fn run(arguments: &ShellArguments) -> Result<(), Failure> {
+    let variables = parse_definitions(&arguments.definitions)?;
+    let interrupt = if is_conversation(arguments) { Interrupt::install_for_shell()? } else { Interrupt::install()? };
+    let (backend, place) = open(arguments, &variables, &interrupt)?;
+    let mut shell = Shell::new(backend, variables, interrupt);
+    if let Some(name) = &arguments.format {
+        shell.settings.form = FORMATS.iter().find(|(known, _)| known == name).map_or(shell.settings.form, |(_, f)| *f);
     }
+    let done = work(&mut shell, arguments, &place);
+    let left = shell.backend.borrow_mut().leave();
+    done.and(left)
 }
 
-/// Commands of the shell itself.
-enum Command {
-    Help,
-    Quit,
+fn is_without_statements(arguments: &ShellArguments) -> bool {
+    arguments.execute.is_empty() && arguments.files.is_empty()
 }
 
-fn command(text: &str) -> Option<Command> {
-    match text.trim_end_matches(';').trim().to_lowercase().as_str() {
-        "help" | "?" | "\\?" | "\\h" => Some(Command::Help),
-        "quit" | "exit" | "\\q" => Some(Command::Quit),
-        _ => None,
-    }
+/// True when a person types statements and reads answers.
+fn is_conversation(arguments: &ShellArguments) -> bool {
+    is_without_statements(arguments) && io::stdin().is_terminal()
 }
 
-/// Runs the shell until the user leaves.
-pub fn run(definitions: &[String]) -> Result<(), Failure> {
-    let mut session = new_session(&parse_definitions(definitions)?)?;
-    let interrupt = Interrupt::install()?;
-    if !io::stdin().is_terminal() {
-        return run_piped(&mut session, &interrupt);
+fn work(shell: &mut Shell, arguments: &ShellArguments, place: &str) -> Result<(), Failure> {
+    if let Some(file) = &arguments.init {
+        if shell.run_file(file)? == Next::Leave {
+            return Ok(());
+        }
     }
-    let mut editor: Editor<Statements, rustyline::history::FileHistory> = Editor::new().map_err(terminal)?;
-    editor.set_helper(Some(Statements));
-    editor.set_auto_add_history(false);
-    let history = history_file();
-    if let Some(path) = &history {
-        let _ = editor.load_history(path);
+    if is_conversation(arguments) {
+        return converse(shell, place);
     }
-    println!("eddyline {} — help shows help, quit leaves", env!("CARGO_PKG_VERSION"));
+    let piped = is_without_statements(arguments);
+    for text in &arguments.execute {
+        // The end of the text is the end of its last statement.
+        if shell.execute(&format!("{text}\n;"), None)? == Next::Leave {
+            return Ok(());
+        }
+    }
+    for file in &arguments.files {
+        if shell.run_file(file)? == Next::Leave {
+            return Ok(());
+        }
+    }
+    if piped && shell.execute(&format!("{}\n;", io::read_to_string(io::stdin())?), None)? == Next::Leave {
+        return Ok(());
+    }
+    shell.wait_for_jobs()
+}
+
+/// Reads and executes until the user leaves. What fails is told, and the shell goes on.
+fn converse(shell: &mut Shell, place: &str) -> Result<(), Failure> {
+    shell.set_interactive(true);
+    let mut input = Input::new(shell.backend.clone())?;
+    println!("eddyline {}{place} — help shows help, quit leaves", env!("CARGO_PKG_VERSION"));
     loop {
-        match editor.readline("eddyline> ") {
-            Ok(text) if text.trim().is_empty() => {}
-            Ok(text) => {
-                if !text.to_lowercase().contains("password") {
-                    let _ = editor.add_history_entry(text.as_str());
-                }
-                match command(&text) {
-                    Some(Command::Help) => println!("{HELP}"),
-                    Some(Command::Quit) => break,
-                    None => execute(&mut session, &text, &interrupt),
-                }
-            }
-            Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(terminal(error)),
-        }
-    }
-    if let Some(path) = &history {
-        let _ = editor.save_history(path);
-    }
-    leave(&session)
-}
-
-fn terminal(error: ReadlineError) -> Failure {
-    Failure::Message(format!("ERROR: terminal: {error}"))
-}
-
-/// Statements from a pipe: all of them, then the end.
-fn run_piped(session: &mut Session, interrupt: &Interrupt) -> Result<(), Failure> {
-    let text = io::read_to_string(io::stdin())?;
-    execute(session, &text, interrupt);
-    leave(session)
-}
-
-fn history_file() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME")?;
-    Some(PathBuf::from(home).join(".eddyline_history"))
-}
-
-/// Stops what still runs, each job with a last checkpoint.
-fn leave(session: &Session) -> Result<(), Failure> {
-    let running: Vec<JobHandle> = session.jobs().into_iter().filter(|job| !job.status().state.is_terminal()).collect();
-    for job in &running {
-        println!("stopping {} with a last checkpoint", job.name());
-        job.stop(StopMode::Checkpoint);
-    }
-    for job in &running {
-        job.wait()?;
-    }
-    Ok(())
-}
-
-fn execute(session: &mut Session, text: &str, interrupt: &Interrupt) {
-    let statements = match parse_script(text) {
-        Ok(statements) => statements,
-        Err(error) => return tell!("{}", error.render(text)),
-    };
-    for statement in &statements {
-        interrupt.reset();
-        let outcome = session.execute(statement);
-        session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
-        match outcome {
-            Ok(outcome) => {
-                if let Err(Failure::Message(text)) = show(outcome, interrupt) {
-                    tell!("{text}");
-                }
-            }
-            Err(error) => return tell!("{}", error.render(text)),
+        shell.tell_of_jobs();
+        match input.read()? {
+            Line::Text(text) => match shell.execute(&text, None) {
+                Ok(Next::GoOn) => {}
+                Ok(Next::Leave) => return Ok(()),
+                Err(failure) => tell!("{}", failure.text()),
+            },
+            Line::Nothing => {}
+            Line::End => return Ok(()),
         }
     }
 }
 
-fn show(outcome: Outcome, interrupt: &Interrupt) -> Result<(), Failure> {
-    match outcome {
-        Outcome::Done(text) => println!("{text}"),
-        Outcome::Rows { schema, rows } => print_rows(&[rows], &schema, &mut io::stdout().lock())?,
-        Outcome::Started { job, .. } => println!("job '{}' is running; SHOW JOBS lists jobs", job.name()),
-        Outcome::Changes { schema, changes, job, .. } => {
-            let mut out = io::BufWriter::new(io::stdout().lock());
-            let mut writer = writer(OutputForm::Table, schema, io::stdout().is_terminal());
-            follow(&changes, &job, writer.as_mut(), &mut out, interrupt)?;
-        }
+/// Where statements are executed, and how the greeting says so.
+fn open(
+    arguments: &ShellArguments,
+    variables: &BTreeMap<String, String>,
+    _interrupt: &Interrupt,
+) -> Result<(Box<dyn Backend>, String), Failure> {
+    #[cfg(feature = "server")]
+    if let Some(text) = &arguments.connect {
+        let address = Address::parse(text)?;
+        let place = format!(" at {address}");
+        let wire = Wire::connect(address, variables, _interrupt.clone())?;
+        return Ok((Box::new(wire), place));
     }
-    Ok(())
+    Ok((Box::new(Embedded::new(new_session(variables)?)), String::new()))
 }

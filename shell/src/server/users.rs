@@ -132,7 +132,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-        Users::read(file.path()).map_err(|Failure::Message(text)| text)
+        Users::read(file.path()).map_err(|failure| failure.text().to_string())
     }
 
     #[test]

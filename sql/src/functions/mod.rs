@@ -56,6 +56,16 @@ pub use environment::{Environment, Random};
 pub(crate) use rewrite::call;
 pub use rewrite::rewrite_expr;
 
+/// Names of all functions in order.
+pub(crate) fn function_names() -> Vec<String> {
+    let scalar = scalar_functions(&Environment::of_machine(Tz::UTC));
+    let all = scalar.into_keys().chain(aggregate_functions().into_keys());
+    let mut names: Vec<String> = all.filter(|name| !name.starts_with('_')).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// All functions of a session, ready for DataFusion's planner.
 #[derive(Clone)]
 pub struct Functions {

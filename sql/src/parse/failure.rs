@@ -69,7 +69,12 @@ fn encountered(found: &str, place: Location, cursor: &Cursor<'_>, message: &str)
     let expected = message.strip_prefix("Expected: ").and_then(|m| m.split_once(", found: ")).map(|(e, _)| e);
     match expected {
         Some("end of statement") | None => error,
-        Some(expected) => error.with_detail(format!("expected {expected}")),
+        Some(expected) => {
+            let upper = found.to_uppercase();
+            let near = nearest(&upper, expected.split(" or ").filter(|word| *word != upper));
+            let error = error.with_detail(format!("expected {expected}"));
+            near.map_or(error.clone(), |near| error.with_hint(format!("did you mean {near}?")))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_expr::logical_plan::TableScan;
 use datafusion_expr::{LogicalPlan, TableSource};
 use eddyline_engine::connector::{
-    ConnectorFactory, Registry, SourceChanges, TableDescription, TableSink, TableSource as Source,
+    ConnectorFactory, Registry, SourceChanges, TableDescription, TableSink, TableSource as Source, nearest,
 };
 
 use eddyline_engine::relation::Relation;
@@ -134,15 +134,23 @@ impl TableSource for PlannedRelation {
 pub fn connector<'a>(registry: &'a Registry, table: &TableDescription) -> Result<&'a Arc<dyn ConnectorFactory>> {
     let known = || registry.iter().map(|c| c.identifier()).collect::<Vec<_>>().join(", ");
     let Some(name) = table.options.get("connector") else {
+        let slip = table.options.keys().find(|key| nearest(key, ["connector"]).is_some());
+        let hint = match slip {
+            Some(slip) => format!("did you mean 'connector' where '{slip}' is written?"),
+            None => format!("add 'connector' = '…' to WITH; known connectors: {}", known()),
+        };
         return Err(SqlError::new(
             SqlState::InvalidTableDefinition,
             format!("Table '{}' does not define a connector: the option 'connector' is missing", table.name),
         )
-        .with_hint(format!("add 'connector' = '…' to WITH; known connectors: {}", known())));
+        .with_hint(hint));
     };
     registry.get(name).ok_or_else(|| {
         SqlError::new(SqlState::InvalidParameter, format!("Could not find any factory for identifier '{name}'"))
-            .with_hint(format!("known connectors: {}", known()))
+            .with_hint(match nearest(name, registry.iter().map(|c| c.identifier())) {
+                Some(near) => format!("did you mean '{near}'? Known connectors: {}", known()),
+                None => format!("known connectors: {}", known()),
+            })
     })
 }
 

@@ -9,7 +9,7 @@ use eddyline_tests::program::run;
 use eddyline_tests::server::Server;
 
 /// A folder with a file of users, and a certificate for `localhost` with its key.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let users = folder.path().join("users");
     fs::write(&users, "ada:enchantress\n").expect("a writable folder");
@@ -25,7 +25,8 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-const LOGIN: &[&str] = &["--user-file", "users", "--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+/// Arguments of a server in such a folder.
+pub const LOGIN: &[&str] = &["--user-file", "users", "--tls-cert", "cert.pem", "--tls-key", "key.pem"];
 
 /// Whether psql gets in, and what it says.
 fn attempt(server: &Server, sslmode: &str, password: &str) -> (bool, String) {

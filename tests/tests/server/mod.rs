@@ -5,7 +5,7 @@ mod binary;
 mod catalog;
 mod crowd;
 mod drivers;
-mod logins;
+pub mod logins;
 mod psql;
 mod recovery;
 mod views;

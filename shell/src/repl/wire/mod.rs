@@ -1,0 +1,314 @@
+//! A server: the shell as a client of PostgreSQL's protocol.
+//!
+//! - `address`: where the server is and how to get in; `tls`: encryption.
+//! - `answer`: what the server sends, as the shell's rows.
+//!
+//! Statements go over the simple protocol, one at a time; rows are shown as they come. Only queries are described first
+//! (the extended protocol), because the simple one does not tell types.
+
+mod address;
+mod answer;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use eddyline_engine::runtime::JobHandle;
+use eddyline_sql::error::Location;
+use eddyline_sql::{SqlError, SqlState};
+use tokio::runtime::Runtime;
+use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, CancelToken, Client};
+
+use super::backend::{Answer, Backend, Changes};
+use super::lex::{Kind, tokens};
+use crate::failure::Failure;
+use crate::follow::POLL;
+use crate::interrupt::Interrupt;
+use answer::{Event, Header, WireQuery, is_job};
+
+pub use address::Address;
+
+/// Pieces of an answer that wait to be shown before the server is held back.
+const WAITING_EVENTS: usize = 16;
+
+/// A session on a server.
+pub struct Wire {
+    address: Address,
+    variables: BTreeMap<String, String>,
+    interrupt: Interrupt,
+    runtime: Arc<Runtime>,
+    client: Client,
+    notices: Arc<Mutex<Vec<String>>>,
+}
+
+impl Wire {
+    /// Connects, with the settings among `variables` (names with a dot).
+    pub fn connect(
+        address: Address,
+        variables: &BTreeMap<String, String>,
+        interrupt: Interrupt,
+    ) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let notices = Arc::default();
+        let client = open(&runtime, &address, &notices)?;
+        let variables = variables.clone();
+        let mut wire = Wire { address, variables, interrupt, runtime: Arc::new(runtime), client, notices };
+        wire.apply_settings().map_err(|e| Failure::Message(e.render("")))?;
+        Ok(wire)
+    }
+
+    fn apply_settings(&mut self) -> Result<(), SqlError> {
+        let quoted = |text: &str| text.replace('\'', "''");
+        let settings = self.variables.clone();
+        for (key, value) in settings.iter().filter(|(key, _)| key.contains('.')) {
+            self.execute(&format!("SET '{}' = '{}'", quoted(key), quoted(value)))?;
+        }
+        Ok(())
+    }
+
+    /// Connects anew when the connection is gone.
+    fn reconnect(&mut self) -> Result<(), SqlError> {
+        if !self.client.is_closed() {
+            return Ok(());
+        }
+        let failed = |failure: Failure| {
+            let message = failure.text().trim_start_matches("ERROR: ").to_string();
+            SqlError::new(SqlState::SystemError, format!("the connection to the server is lost, and: {message}"))
+        };
+        self.client = open(&self.runtime, &self.address, &self.notices).map_err(failed)?;
+        let lost = "WARNING: the connection was lost and is there again; settings and temporary tables are gone";
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(lost.to_string());
+        self.apply_settings()
+    }
+
+    /// Types of the columns of a query, in the order of its answer.
+    fn types(&self, sql: &str) -> Result<Vec<Type>, SqlError> {
+        let prepared = self.runtime.block_on(self.client.prepare(sql)).map_err(|e| translate(&e, sql))?;
+        Ok(prepared.columns().iter().map(|column| column.type_().clone()).collect())
+    }
+
+    /// Sends a statement; its answer comes through the channel.
+    fn send(&self, sql: &str) -> Result<Receiver<Event>, SqlError> {
+        let stream = self.runtime.block_on(self.client.simple_query_raw(sql)).map_err(|e| translate(&e, sql))?;
+        let (sender, events) = bounded(WAITING_EVENTS);
+        let (runtime, sql) = (Arc::clone(&self.runtime), sql.to_string());
+        let pump = move || runtime.block_on(answer::pump(stream, &sender, &|error| translate(error, &sql)));
+        std::thread::Builder::new().name("answer".to_string()).spawn(pump).map_err(|e| lost(&e.to_string()))?;
+        Ok(events)
+    }
+
+    /// The next piece of an answer; None at its end. Ctrl-C cancels the statement.
+    fn next(&self, events: &Receiver<Event>, cancel: &Cancel) -> Result<Option<Event>, SqlError> {
+        let mut cancelled = false;
+        loop {
+            match events.recv_timeout(POLL) {
+                Ok(Event::Failed(error)) => return Err(error),
+                Ok(event) => return Ok(Some(event)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if self.interrupt.asked() && !cancelled => {
+                    cancelled = true;
+                    cancel.ask();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn query(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        let types = self.types(sql)?;
+        let events = self.send(sql)?;
+        let cancel = self.cancel();
+        let names = match self.next(&events, &cancel)? {
+            Some(Event::Columns(names)) => names,
+            _ => return Ok(Answer::Done(String::new())),
+        };
+        // Only the first row shows whether a column named `op` is the server's or the user's.
+        let first = match names.first().is_some_and(|name| name == answer::OP) {
+            true => self.next(&events, &cancel)?,
+            false => None,
+        };
+        let header = Header::new(names, &types, first.as_ref());
+        let (schema, append_only) = (header.schema(), !header.has_op());
+        let (sender, batches) = bounded(WAITING_EVENTS);
+        let query = WireQuery::start(header, first, events, sender, cancel).map_err(|e| lost(&e.to_string()))?;
+        Ok(Answer::Changes(Changes { schema, batches, query: Box::new(query), bounded: false, append_only }))
+    }
+
+    fn finished(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        let events = self.send(sql)?;
+        let cancel = self.cancel();
+        let mut names = None;
+        let mut rows = Vec::new();
+        while let Some(event) = self.next(&events, &cancel)? {
+            match event {
+                Event::Columns(columns) => names = Some(columns),
+                Event::Rows(more) => rows.extend(more),
+                Event::Failed(error) => return Err(error),
+            }
+        }
+        let Some(names) = names else { return Ok(Answer::Done("Execute statement succeeded.".to_string())) };
+        if let Some(id) = is_job(sql, &names, &rows) {
+            return Ok(Answer::Started { id, job: None, bounded: false });
+        }
+        let header = Header::new(names, &[], None);
+        let schema = header.schema();
+        let rows = header.batch(rows)?.rows().clone();
+        Ok(Answer::Rows { schema, rows })
+    }
+
+    fn cancel(&self) -> Cancel {
+        let token = self.client.cancel_token();
+        Cancel { token, encryption: self.address.encryption(), runtime: Arc::clone(&self.runtime) }
+    }
+}
+
+impl Backend for Wire {
+    fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        self.reconnect()?;
+        if is_query(sql) { self.query(sql) } else { self.finished(sql) }
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn jobs(&self) -> Vec<JobHandle> {
+        Vec::new()
+    }
+
+    /// Jobs on the server go on.
+    fn leave(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Asks the server to cancel a statement.
+pub struct Cancel {
+    token: CancelToken,
+    encryption: tls::Encryption,
+    runtime: Arc<Runtime>,
+}
+
+impl Cancel {
+    /// Asks; returns at once.
+    pub fn ask(&self) {
+        let (token, encryption) = (self.token.clone(), self.encryption.clone());
+        self.runtime.spawn(async move {
+            if let Err(error) = token.cancel_query(encryption).await {
+                tracing::warn!(%error, "the server cannot be asked to cancel the statement");
+            }
+        });
+    }
+}
+
+/// A connection that collects its notices; asks for the password when one is needed.
+fn open(runtime: &Runtime, address: &Address, notices: &Arc<Mutex<Vec<String>>>) -> Result<Client, Failure> {
+    let mut config = address.config();
+    let mut connected = runtime.block_on(config.connect(address.encryption()));
+    if connected.as_ref().is_err_and(needs_password) {
+        let asked = crate::terminal::ask_secret(&format!("Password for {address}: "))?;
+        if let Some(password) = asked {
+            connected = runtime.block_on(config.password(password).connect(address.encryption()));
+        }
+    }
+    let (client, mut connection) = connected.map_err(|error| unreachable(&error, address))?;
+    let notices = Arc::clone(notices);
+    runtime.spawn(async move {
+        while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notice(notice) = message {
+                let text = format!("{}: {}", notice.severity(), notice.message());
+                let text = text.trim_start_matches("NOTICE: ").to_string();
+                notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            }
+        }
+    });
+    Ok(client)
+}
+
+fn needs_password(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error;
+    error.source().is_some_and(|source| source.to_string() == "password missing")
+}
+
+fn unreachable(error: &tokio_postgres::Error, address: &Address) -> Failure {
+    use std::error::Error;
+    let mut hint = "";
+    let said = match error.as_db_error() {
+        Some(refused) => {
+            if refused.message().contains("encrypted connections only") {
+                hint = "\nHINT: give the certificate to trust: postgresql://USER@HOST:PORT?sslrootcert=FILE";
+            }
+            refused.message().to_string()
+        }
+        None if needs_password(error) => {
+            hint = "\nHINT: give it in PGPASSWORD";
+            "a password is needed".to_string()
+        }
+        None => error.source().map_or_else(|| error.to_string(), |source| source.to_string()),
+    };
+    Failure::Unreachable(format!("ERROR: cannot connect to {address}: {said}{hint}"))
+}
+
+/// The server's error as one of ours; `sql` is what its position refers to.
+fn translate(error: &tokio_postgres::Error, sql: &str) -> SqlError {
+    match error.as_db_error() {
+        Some(said) => translate_said(said, sql),
+        None => {
+            use std::error::Error;
+            lost(&error.source().map_or_else(|| error.to_string(), |source| source.to_string()))
+        }
+    }
+}
+
+fn translate_said(said: &DbError, sql: &str) -> SqlError {
+    let state =
+        if said.code().code() == SqlState::Cancelled.code() { SqlState::Cancelled } else { SqlState::InvalidQuery };
+    let mut error = SqlError::new(state, said.message());
+    error.detail = said.detail().map(str::to_string);
+    error.hint = said.hint().map(str::to_string);
+    if let Some(ErrorPosition::Original(position)) = said.position() {
+        error = error.at(location(sql, *position as usize));
+    }
+    error
+}
+
+/// Line and column of a character, which is counted from 1.
+fn location(sql: &str, position: usize) -> Location {
+    let before: String = sql.chars().take(position.saturating_sub(1)).collect();
+    let line = before.matches('\n').count() as u64 + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) as u64 + 1;
+    Location { line, column }
+}
+
+fn lost(what: &str) -> SqlError {
+    SqlError::new(SqlState::SystemError, format!("the server does not answer: {what}"))
+}
+
+/// True for a statement whose rows come as they are made.
+fn is_query(sql: &str) -> bool {
+    let first = tokens(sql).into_iter().find(|t| !t.is_blank());
+    first.is_some_and(|token| {
+        let word = token.of(sql).to_ascii_uppercase();
+        word == "(" || (token.kind == Kind::Word && ["SELECT", "WITH", "VALUES", "SUBSCRIBE"].contains(&word.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_become_lines_and_columns() {
+        let at = location("SELECT\n 'ä', x", 14);
+        assert_eq!((at.line, at.column), (2, 7));
+    }
+
+    #[test]
+    fn queries_are_told_from_other_statements() {
+        assert!(is_query(" -- x\n select 1") && is_query("(SELECT 1) UNION (SELECT 2)") && is_query("SUBSCRIBE TO v"));
+        assert!(!is_query("SHOW JOBS") && !is_query("INSERT INTO t SELECT 1") && !is_query("EXPLAIN SELECT 1"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Results: live tables, modes, forms, pager, files; cancelling; jobs.
+
+use eddyline_tests::terminal::Terminal;
+
+use super::TICKS;
+
+const COUNTS: &str = "SELECT k, COUNT(*) AS n FROM ticks GROUP BY k;";
+
+#[test]
+fn ctrl_c_cancels_the_query_and_not_the_shell() {
+    let shell = Terminal::shell();
+    shell.does(TICKS);
+    for _ in 0..2 {
+        shell.clears();
+        shell.enter(COUNTS);
+        shell.sees("3 rows in set");
+        let shown = shell.screen();
+        shell.waits("a table that goes on changing", |screen| screen.contains("3 rows in set") && screen != shown);
+        shell.press("C-c");
+        shell.prompts();
+        let tables = shell.screen().matches("rows in set").count();
+        assert_eq!(tables, 1, "the table is drawn over itself:\n{}", shell.screen());
+    }
+    shell.enter("SELECT 40 + 2;");
+    shell.sees("42");
+}
+
+#[test]
+fn a_live_view_has_a_line_of_figures_and_ends_with_q() {
+    let shell = Terminal::shell();
+    shell.does(
+        "CREATE TABLE seen (k BIGINT, ts AS LOCALTIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) \
+         WITH ('connector' = 'datagen', 'rows-per-second' = '50', 'fields.k.min' = '1', 'fields.k.max' = '3');",
+    );
+    shell.clears();
+    shell.enter("SELECT k, COUNT(*) AS n FROM seen GROUP BY k;");
+    shell.waits("rows, pace and watermark", |screen| {
+        screen.lines().any(|l| l.contains(" rows read, ") && l.contains(" rows/s") && l.contains("watermark 2"))
+    });
+    shell.press("q");
+    shell.prompts();
+    let screen = shell.screen();
+    assert!(
+        screen.contains("3 rows in set\neddyline>") && !screen.contains("rows/s"),
+        "the last state stays:\n{screen}"
+    );
+}
+
+#[test]
+fn a_long_result_fits_the_screen_while_it_changes_and_comes_in_a_pager_at_its_end() {
+    let shell = Terminal::shell();
+    shell.does(
+        "CREATE TABLE numbers (n INT) WITH ('connector' = 'datagen', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1', \
+         'fields.n.end' = '500');",
+    );
+    shell.enter("SELECT n FROM numbers;");
+    shell
+        .waits("a pager", |screen| screen.contains("|   1 |") && screen.lines().last().is_some_and(|line| line == ":"));
+    shell.press("q");
+    shell.prompts();
+    shell.does("\\pager off");
+    shell.enter("SELECT n FROM numbers;");
+    shell.sees("| 500 |\n+-----+\n500 rows in set");
+}
+
+#[test]
+fn changelog_and_tableau_show_changes_as_they_come() {
+    let shell = Terminal::shell();
+    let query = "SELECT w, COUNT(*) AS n FROM (VALUES ('a'), ('b'), ('a')) AS t (w) GROUP BY w;";
+    shell.does("SET 'sql-client.execution.result-mode' = 'changelog';");
+    shell.does("SET 'pipeline.auto-watermark-interval' = '0ms';");
+    shell.does(query);
+    shell.sees("op      w       n\n+I      a       1\n+I      b       1\n-U      a       1\n+U      a       2\n");
+    shell.clears();
+    shell.does("SET 'sql-client.execution.result-mode' = 'tableau';");
+    shell.does("SET 'sql-client.display.max-column-width' = '6';");
+    shell.clears();
+    shell.does("SELECT w, LENGTH(w) AS n FROM (VALUES ('a'), ('abcdefghi')) AS t (w);");
+    shell.sees(
+        "+----+--------+-------------+\n| op |      w |           n |\n+----+--------+-------------+\n\
+                | +I |      a |           1 |\n| +I | abcde… |           9 |\n\
+                +----+--------+-------------+\nReceived a total of 2 rows",
+    );
+    shell.does(TICKS);
+    shell.clears();
+    shell.enter("SELECT k FROM ticks;");
+    shell.sees("| +I |                    1 |");
+    shell.press("C-c");
+    shell.prompts();
+    shell.sees("Query terminated, received a total of ");
+    shell.does("SET 'sql-client.execution.result-mode' = 'tabl';");
+    shell.sees("did you mean 'TABLE'?");
+}
+
+#[test]
+fn rows_come_in_the_form_that_is_asked_for_and_go_where_they_are_wanted() {
+    let shell = Terminal::shell();
+    let query = "SELECT a, s FROM (VALUES (1, 'x|y'), (2, CAST(NULL AS STRING))) AS t (a, s);";
+    shell.does("\\format csv");
+    shell.does(query);
+    shell.sees("a,s\n1,x|y\n2,\n");
+    shell.does("\\format jsonl");
+    shell.does(query);
+    shell.sees("{\"a\":1,\"s\":\"x|y\"}\n{\"a\":2,\"s\":null}\n");
+    shell.does("\\format markdown");
+    shell.does(query);
+    shell.sees("| a | s |\n|---|---|\n| 1 | x\\|y |\n| 2 |  |\n");
+    shell.clears();
+    shell.does("\\format table");
+    shell.does("\\x");
+    shell.does(query);
+    shell.sees("-[ RECORD 2 ]\na | 2\ns | <NULL>");
+    shell.does("\\x off");
+    shell.does("\\timing");
+    shell.does(query);
+    shell.waits("the time", |screen| screen.lines().any(|l| l.starts_with("Time: ") && l.ends_with(" ms")));
+    shell.clears();
+    shell.does("\\o out.csv");
+    shell.does("\\format csv");
+    shell.does(query);
+    shell.does("SHOW CATALOGS;");
+    shell.does("\\o");
+    assert!(!shell.screen().contains("1,x|y"), "{}", shell.screen());
+    let written = std::fs::read_to_string(shell.folder().join("out.csv")).expect("the file");
+    assert_eq!(written, "a,s\n1,x|y\n2,\ncatalog name\ndefault_catalog\n");
+}
+
+#[test]
+fn values_cannot_draw_on_the_terminal() {
+    let shell = Terminal::shell();
+    shell.does("SELECT DECODE(X'1b5b324a78', 'UTF-8') AS evil;");
+    shell.sees("| \\u{1b}[2Jx |");
+}
+
+#[test]
+fn a_job_with_an_end_is_waited_for_and_others_are_told_of() {
+    let shell = Terminal::shell();
+    shell.does("CREATE TABLE sink (k BIGINT) WITH ('connector' = 'blackhole');");
+    shell.does("INSERT INTO sink VALUES (1), (2);");
+    shell.sees("is finished: 2 rows read, 2 written,");
+    shell.does(TICKS);
+    shell.does("SET 'pipeline.name' = 'counting'; INSERT INTO sink SELECT k FROM ticks;");
+    shell.sees("job 'counting' is running; SHOW JOBS lists jobs");
+    shell.clears();
+    shell.does("STOP JOB 'counting';");
+    shell.sees("job 'counting' is finished: ");
+}
+
+#[test]
+fn quit_leaves_and_stops_what_runs() {
+    let shell = Terminal::shell();
+    shell.does(TICKS);
+    shell.enter("CREATE TABLE sink (k BIGINT) WITH ('connector' = 'blackhole'); INSERT INTO sink SELECT k FROM ticks;");
+    shell.sees("is running; SHOW JOBS lists jobs");
+    shell.enter("quit;");
+    shell.sees("with a last checkpoint");
+    shell.sees("ended with 0");
+}
+
+#[test]
+fn a_running_file_shows_its_figures_in_one_line() {
+    let terminal = Terminal::new();
+    let script = format!(
+        "SET 'execution.checkpointing.interval' = '200ms';\n{TICKS}\n\
+         CREATE TABLE sink (k BIGINT) WITH ('connector' = 'blackhole');\nINSERT INTO sink SELECT k FROM ticks;"
+    );
+    terminal.write("job.sql", &script);
+    terminal.run(&["run", "job.sql"]);
+    terminal.waits("rows, pace and checkpoint", |screen| {
+        screen.lines().any(|line| line.contains(" rows read, ") && line.contains(" rows/s, checkpoint "))
+    });
+    terminal.press("C-c");
+    terminal.sees("ended with 0");
+    assert!(!terminal.screen().contains("rows/s"), "the line goes when the job ends:\n{}", terminal.screen());
+}
