@@ -26,6 +26,7 @@ pub mod session;
 mod show;
 pub mod statement;
 mod submit;
+mod subscribe;
 pub mod types;
 mod values;
 mod zone;

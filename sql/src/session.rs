@@ -227,6 +227,7 @@ impl Session {
             Statement::CreateMaterializedView(create) => self.create_materialized_view(create, &parsed.text),
             Statement::Drop(drop) if drop.kind == ObjectKind::MaterializedView => self.drop_materialized_view(drop),
             Statement::StopJob { id, with_savepoint } => self.stop_job(id, *with_savepoint),
+            Statement::Subscribe { name } => self.subscribe(name),
             Statement::Show(show) => crate::show::show(show, &self.catalog(), self.engine.jobs()),
             Statement::ShowCreate { kind, name } => {
                 let text = self.catalog().show_create(*kind, name)?;
@@ -265,6 +266,9 @@ impl Session {
             }
             Statement::Insert(_) | Statement::StatementSet(_) => Ok(Shape::Started),
             Statement::CreateTable(create) if create.query.is_some() => Ok(Shape::Started),
+            Statement::Subscribe { name } => {
+                Ok(Shape::Changes { schema: self.subscribed(name)?, bounded: false, append_only: true })
+            }
             Statement::StopJob { with_savepoint: true, .. } => Ok(Shape::Rows(text_schema(&[SAVEPOINT_PATH]))),
             // These only look at things, so that looking tells.
             Statement::Show(_)
@@ -297,7 +301,7 @@ impl Session {
                     None => Ok(None),
                 }
             }
-            Statement::StopJob { .. } => Ok(None),
+            Statement::StopJob { .. } | Statement::Subscribe { .. } => Ok(None),
             _ => self.execute(parsed).map(|_| None),
         }
     }

@@ -93,6 +93,11 @@ pub enum Statement {
         /// True to take a savepoint first.
         with_savepoint: bool,
     },
+    /// `SUBSCRIBE TO v`.
+    Subscribe {
+        /// Which materialized view.
+        name: TableName,
+    },
     /// `USE [CATALOG] name`: accepted for the only names there are.
     Use {
         /// Catalog or database.

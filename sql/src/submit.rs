@@ -254,7 +254,7 @@ impl Session {
         Ok((target, query))
     }
 
-    fn job_config(&self, name: String) -> Result<JobConfig> {
+    pub(crate) fn job_config(&self, name: String) -> Result<JobConfig> {
         let options = self.settings.options()?;
         let mut config = JobConfig::new(name);
         config.clock = Arc::clone(&self.clock);

@@ -51,7 +51,16 @@ mod tests {
     use super::*;
 
     fn job(id: &str, name: &str, phase: JobPhase) -> JobEntry {
-        JobEntry { id: id.into(), name: name.into(), started_at: SystemTime::now(), query: false, phase }
+        let started_at = SystemTime::now();
+        JobEntry {
+            id: id.into(),
+            name: name.into(),
+            started_at,
+            query: false,
+            phase,
+            reads: Default::default(),
+            view: None,
+        }
     }
 
     #[test]

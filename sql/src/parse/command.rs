@@ -1,4 +1,4 @@
-//! The short statements: DROP, SHOW, DESCRIBE, SET, RESET, USE, STOP JOB.
+//! The short statements: DROP, SHOW, DESCRIBE, SET, RESET, USE, STOP JOB, SUBSCRIBE.
 
 use sqlparser::tokenizer::Token;
 
@@ -37,13 +37,14 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
 
 /// The command that begins here, if one does.
 pub(super) fn command(cursor: &mut Cursor<'_>) -> Option<Parsed<Statement>> {
-    let word = cursor.take_one(&["SET", "RESET", "SHOW", "DESCRIBE", "DESC", "USE", "STOP"])?;
+    let word = cursor.take_one(&["SET", "RESET", "SHOW", "DESCRIBE", "DESC", "USE", "STOP", "SUBSCRIBE"])?;
     Some(match word {
         "SET" => set(cursor),
         "RESET" => reset(cursor),
         "SHOW" => show(cursor),
         "USE" => use_name(cursor),
         "STOP" => stop_job(cursor),
+        "SUBSCRIBE" => subscribe(cursor),
         _ => describe(cursor),
     })
 }
@@ -97,6 +98,11 @@ fn stop_job(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         with_savepoint |= cursor.expect_one(&["SAVEPOINT", "DRAIN"])? == "SAVEPOINT";
     }
     Ok(Statement::StopJob { id, with_savepoint })
+}
+
+fn subscribe(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+    cursor.expect(&["TO"])?;
+    Ok(Statement::Subscribe { name: cursor.table_name()? })
 }
 
 fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {

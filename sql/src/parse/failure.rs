@@ -123,8 +123,24 @@ fn same_letters(a: &str, b: &str) -> bool {
 
 /// Statements by their first word, for the hint of an unknown one.
 const STATEMENTS: &[&str] = &[
-    "SELECT", "WITH", "VALUES", "CREATE", "DROP", "ALTER", "INSERT", "EXECUTE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC",
-    "SET", "RESET", "USE", "STOP", "BEGIN",
+    "SELECT",
+    "WITH",
+    "VALUES",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "INSERT",
+    "EXECUTE",
+    "EXPLAIN",
+    "SHOW",
+    "DESCRIBE",
+    "DESC",
+    "SET",
+    "RESET",
+    "USE",
+    "STOP",
+    "SUBSCRIBE",
+    "BEGIN",
 ];
 
 /// The error for a text that begins like no statement.

@@ -205,6 +205,7 @@ fn commands() {
         "USE d",
         "CREATE DATABASE IF NOT EXISTS d",
         "STOP JOB 'x' WITH SAVEPOINT",
+        "SUBSCRIBE TO v",
     ] {
         one(sql);
     }

@@ -8,6 +8,7 @@ mod drivers;
 pub mod logins;
 mod psql;
 mod recovery;
+mod subscribe;
 mod views;
 
 /// An endless source, a sink that forgets, and a view.

@@ -216,7 +216,7 @@ impl Connection {
     async fn statement(&mut self, statement: ParsedStatement) -> Result<Answer, Failure> {
         let Some(mut session) = self.session.take() else { return Err(lost().into()) };
         let tag = tag(&statement.statement);
-        self.lasting |= !matches!(statement.statement, Statement::Query(_));
+        self.lasting |= !matches!(statement.statement, Statement::Query(_) | Statement::Subscribe { .. });
         let executed = tokio::task::spawn_blocking(move || {
             let outcome = session.execute(&statement);
             (session, outcome)
