@@ -51,16 +51,8 @@ mod tests {
     use super::*;
 
     fn job(id: &str, name: &str, phase: JobPhase) -> JobEntry {
-        let started_at = SystemTime::now();
-        JobEntry {
-            id: id.into(),
-            name: name.into(),
-            started_at,
-            query: false,
-            phase,
-            reads: Default::default(),
-            view: None,
-        }
+        let (view, reads) = (None, Vec::new());
+        JobEntry { id: id.into(), name: name.into(), started_at: SystemTime::now(), query: false, view, reads, phase }
     }
 
     #[test]

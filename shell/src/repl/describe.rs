@@ -69,7 +69,7 @@ pub fn one(shell: &Shell, name: &str) -> Result<(), Failure> {
     let name = quoted(name);
     let (schema, rows) = shell.backend.borrow_mut().rows(&format!("DESCRIBE {name}")).map_err(failed)?;
     shell.show_rows(&schema, &rows)?;
-    for kind in ["TABLE", "VIEW"] {
+    for kind in ["TABLE", "VIEW", "MATERIALIZED VIEW"] {
         if let Ok(text) = names(shell.backend.borrow_mut().as_mut(), &format!("SHOW CREATE {kind} {name}")) {
             text.first().and_then(|text| behind_columns(text)).into_iter().for_each(|rest| println!("{rest}"));
             return Ok(());
