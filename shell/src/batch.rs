@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use eddyline_engine::runtime::{JobHandle, Restore};
 use eddyline_sql::parse::parse_script;
