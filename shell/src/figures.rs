@@ -12,13 +12,14 @@ const REFRESH: Duration = Duration::from_millis(500);
 pub struct Figures {
     since: Instant,
     rows: u64,
-    pace: f64,
+    /// Rows per second; None until there is something to tell it from.
+    pace: Option<f64>,
 }
 
 impl Figures {
     /// Figures of something that begins now.
     pub fn new() -> Self {
-        Figures { since: Instant::now(), rows: 0, pace: 0.0 }
+        Figures { since: Instant::now(), rows: 0, pace: None }
     }
 
     /// True when there is something new to say.
@@ -29,14 +30,18 @@ impl Figures {
     /// The line for jobs that run here.
     pub fn of_jobs(&mut self, statuses: &[JobStatus]) -> String {
         let rows = statuses.iter().map(|s| s.rows_read).sum();
-        let mut parts = vec![format!("{rows} rows read"), self.pace(rows)];
+        let mut parts = vec![format!("{rows} rows read")];
+        parts.extend(self.pace(rows));
         if let Some(restarting) = recovery(statuses) {
             parts.insert(0, restarting);
         }
         if let Some(lag) = statuses.iter().map(|s| s.lag_rows).sum::<Option<u64>>() {
-            parts.push(match self.pace > 0.0 && lag > 0 {
-                true => format!("lag {lag} ({})", duration(Duration::from_secs_f64(lag as f64 / self.pace))),
-                false => format!("lag {lag}"),
+            parts.push(match self.pace.filter(|pace| *pace > 0.0 && lag > 0) {
+                Some(pace) => format!(
+                    "lag {lag} ({})",
+                    duration(Duration::try_from_secs_f64(lag as f64 / pace).unwrap_or(Duration::MAX))
+                ),
+                None => format!("lag {lag}"),
             });
         }
         parts.extend(statuses.iter().filter_map(|s| s.watermark).min().and_then(watermark));
@@ -49,18 +54,17 @@ impl Figures {
 
     /// The line for a query elsewhere, of which only the rows are known that have come.
     pub fn of_rows(&mut self, rows: u64) -> String {
-        format!("{rows} rows received, {}", self.pace(rows))
+        let received = format!("{rows} rows received");
+        std::iter::once(received).chain(self.pace(rows)).collect::<Vec<_>>().join(", ")
     }
 
-    fn pace(&mut self, rows: u64) -> String {
+    fn pace(&mut self, rows: u64) -> Option<String> {
         let elapsed = self.since.elapsed();
-        if elapsed >= REFRESH || self.pace == 0.0 {
-            self.pace = rows.saturating_sub(self.rows) as f64 / elapsed.as_secs_f64().max(0.001);
-        }
         if elapsed >= REFRESH {
+            self.pace = Some(rows.saturating_sub(self.rows) as f64 / elapsed.as_secs_f64());
             (self.since, self.rows) = (Instant::now(), rows);
         }
-        format!("{:.0} rows/s", self.pace)
+        self.pace.map(|pace| format!("{pace:.0} rows/s"))
     }
 }
 

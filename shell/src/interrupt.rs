@@ -35,6 +35,11 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// As if a signal had come.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
     /// Forgets the signal: the shell goes on after a query was cancelled.
     pub fn reset(&self) {
         self.0.store(false, Ordering::SeqCst);

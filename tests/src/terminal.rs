@@ -147,18 +147,17 @@ impl Terminal {
     /// Enters a statement and waits until the shell is ready for the next one.
     #[track_caller]
     pub fn does(&self, text: &str) {
-        let prompts = |screen: &str| screen.lines().filter(|line| line.starts_with(PROMPT)).count();
         self.prompts();
-        let before = prompts(&self.screen());
-        self.enter(text);
-        self.waits(&format!("the prompt behind {text}"), |screen| screen.ends_with(PROMPT) && prompts(screen) > before);
+        self.does_rest(text);
     }
 
     /// Enters the last line of a statement and waits until the shell is ready for the next one.
     #[track_caller]
     pub fn does_rest(&self, text: &str) {
+        let prompts = |screen: &str| screen.lines().filter(|line| line.starts_with(PROMPT)).count();
+        let before = prompts(&self.screen());
         self.enter(text);
-        self.prompts();
+        self.waits(&format!("the prompt behind {text}"), |screen| screen.ends_with(PROMPT) && prompts(screen) > before);
     }
 
     /// An empty screen with a prompt.

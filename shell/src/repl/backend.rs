@@ -41,7 +41,7 @@ pub struct Changes {
     /// The changes; closed at the end.
     pub batches: Receiver<ChangelogBatch>,
     /// The query behind them.
-    pub query: Box<dyn RunningQuery>,
+    pub query: Box<dyn RunningQuery + Send>,
     /// True when it is known to end by itself.
     pub bounded: bool,
     /// True when no row is ever taken back.

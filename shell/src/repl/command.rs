@@ -58,6 +58,7 @@ impl Shell {
             "\\d" => describe::all(self)?,
             "\\dt" => describe::tables(self, argument)?,
             "\\dv" => describe::views(self, argument)?,
+            "\\dm" => describe::listed(self, describe::MATERIALIZED, argument)?,
             "\\df" => describe::listed(self, "SHOW FUNCTIONS", argument)?,
             "\\dn" => describe::listed(self, "SHOW DATABASES", "")?,
             "\\l" => describe::listed(self, "SHOW CATALOGS", "")?,

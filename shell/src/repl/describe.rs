@@ -10,6 +10,9 @@ use super::backend::Backend;
 use super::shell::Shell;
 use crate::failure::Failure;
 
+/// Lists materialized views.
+pub const MATERIALIZED: &str = "SHOW MATERIALIZED VIEWS";
+
 /// The first column of a statement's rows.
 pub fn names(backend: &mut dyn Backend, sql: &str) -> Result<Vec<String>, SqlError> {
     let (_, rows) = backend.rows(sql)?;
@@ -37,8 +40,12 @@ fn ask(shell: &Shell, sql: &str) -> Result<Vec<String>, Failure> {
 
 /// Tables and views.
 pub fn all(shell: &Shell) -> Result<(), Failure> {
-    let views = ask(shell, "SHOW VIEWS")?;
-    let kind = |name: &String| (if views.contains(name) { "view" } else { "table" }).to_string();
+    let (views, materialized) = (ask(shell, "SHOW VIEWS")?, ask(shell, MATERIALIZED)?);
+    let kind = |name: &String| match (views.contains(name), materialized.contains(name)) {
+        (true, _) => "view".to_string(),
+        (false, true) => "materialized view".to_string(),
+        (false, false) => "table".to_string(),
+    };
     let names = ask(shell, "SHOW TABLES")?;
     let kinds = names.iter().map(kind).collect();
     show(shell, &[("name", names), ("type", kinds)])
@@ -46,9 +53,9 @@ pub fn all(shell: &Shell) -> Result<(), Failure> {
 
 /// Tables that are no views.
 pub fn tables(shell: &Shell, pattern: &str) -> Result<(), Failure> {
-    let views = ask(shell, "SHOW VIEWS")?;
+    let (views, materialized) = (ask(shell, "SHOW VIEWS")?, ask(shell, MATERIALIZED)?);
     let mut tables = ask(shell, &format!("SHOW TABLES{}", like(pattern)))?;
-    tables.retain(|name| !views.contains(name));
+    tables.retain(|name| !views.contains(name) && !materialized.contains(name));
     show(shell, &[("table name", tables)])
 }
 

@@ -1,5 +1,8 @@
 //! The engine in this process.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use eddyline_engine::runtime::{JobHandle, StopMode};
 use eddyline_sql::jobs::{JobEntry, JobPhase};
 use eddyline_sql::parse::parse_script;
@@ -7,37 +10,89 @@ use eddyline_sql::{Outcome, Session, SqlError};
 
 use super::backend::{Answer, Backend, Changes};
 use crate::failure::Failure;
+use crate::follow::POLL;
+use crate::interrupt::Interrupt;
+
+/// Stack of the thread that plans and starts statements: that of a program's first thread.
+const STACK_BYTES: usize = 8 << 20;
 
 /// A session of an engine of its own.
 pub struct Embedded {
-    session: Session,
+    /// Used by one thread at a time: that of the statement, or ours.
+    session: Arc<Mutex<Session>>,
+    interrupt: Interrupt,
 }
 
 impl Embedded {
     /// Executes statements in `session`.
-    pub fn new(session: Session) -> Self {
-        Embedded { session }
+    pub fn new(session: Session, interrupt: Interrupt) -> Self {
+        Embedded { session: Arc::new(Mutex::new(session)), interrupt }
     }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for an answer. A statement that waits for a broker or a database cannot be stopped, only left.
+    fn wait(&self, answers: &Receiver<Result<Answer, SqlError>>) -> Result<Answer, SqlError> {
+        let mut warned = false;
+        loop {
+            match answers.recv_timeout(POLL) {
+                Ok(answer) => {
+                    // The query that has begun is the one that was not wanted any more.
+                    if warned {
+                        self.interrupt.raise();
+                    }
+                    return answer;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(SqlError::internal("the statement has failed")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            match (self.interrupt.asked(), warned) {
+                (true, false) => {
+                    tell!("the statement waits for something outside; Ctrl-C again ends the program");
+                    warned = true;
+                    self.interrupt.reset();
+                }
+                (true, true) => std::process::exit(130),
+                (false, _) => {}
+            }
+        }
+    }
+}
+
+/// Executes all statements of `sql`; the answer is that of the last.
+fn execute(session: &mut Session, sql: &str) -> Result<Answer, SqlError> {
+    let mut answer = Answer::Done(String::new());
+    for statement in &parse_script(sql)? {
+        answer = match session.execute(statement)? {
+            Outcome::Done(text) => Answer::Done(text),
+            Outcome::Rows { schema, rows } => Answer::Rows { schema, rows },
+            Outcome::Started { id, job, bounded } => Answer::Started { id, job: Some(job), bounded },
+            Outcome::Changes { schema, changes, job, bounded, append_only } => {
+                Answer::Changes(Changes { schema, batches: changes, query: Box::new(job), bounded, append_only })
+            }
+        };
+    }
+    Ok(answer)
 }
 
 impl Backend for Embedded {
     fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
-        let mut answer = Answer::Done(String::new());
-        for statement in &parse_script(sql)? {
-            answer = match self.session.execute(statement)? {
-                Outcome::Done(text) => Answer::Done(text),
-                Outcome::Rows { schema, rows } => Answer::Rows { schema, rows },
-                Outcome::Started { id, job, bounded } => Answer::Started { id, job: Some(job), bounded },
-                Outcome::Changes { schema, changes, job, bounded, append_only } => {
-                    Answer::Changes(Changes { schema, batches: changes, query: Box::new(job), bounded, append_only })
-                }
-            };
-        }
-        Ok(answer)
+        let (session, sql) = (Arc::clone(&self.session), sql.to_string());
+        let (sender, answers) = bounded(1);
+        let work = move || {
+            let answer = execute(&mut session.lock().unwrap_or_else(PoisonError::into_inner), &sql);
+            // Whoever does not wait any longer has left.
+            let _ = sender.send(answer);
+        };
+        let thread = std::thread::Builder::new().name("statement".to_string()).stack_size(STACK_BYTES).spawn(work);
+        thread.map_err(|e| SqlError::internal(format!("no thread for the statement: {e}")))?;
+        self.wait(&answers)
     }
 
     fn notices(&mut self) -> Vec<String> {
-        self.session.take_warnings().into_iter().map(|text| format!("WARNING: {text}")).collect()
+        self.session().take_warnings().into_iter().map(|text| format!("WARNING: {text}")).collect()
     }
 
     fn jobs(&self) -> Vec<JobHandle> {
@@ -45,7 +100,7 @@ impl Backend for Embedded {
             JobPhase::Running(job) if !entry.query => Some(job),
             _ => None,
         };
-        self.session.engine().jobs().list().into_iter().filter_map(handle).collect()
+        self.session().engine().jobs().list().into_iter().filter_map(handle).collect()
     }
 
     /// Stops what still runs, each job with a last checkpoint.

@@ -84,8 +84,8 @@ fn next(rest: &str, c: char, escapes: bool) -> (Kind, usize, bool) {
     if rest.starts_with("--") {
         return (Kind::Comment, rest.find('\n').unwrap_or(rest.len()), true);
     }
-    if rest.starts_with("/*") {
-        let end = rest[2..].find("*/");
+    if let Some(behind) = rest.strip_prefix("/*") {
+        let end = behind.find("*/");
         return (Kind::Comment, end.map_or(rest.len(), |end| end + 4), end.is_some());
     }
     match c {

@@ -69,10 +69,10 @@ fn is_conversation(arguments: &ShellArguments) -> bool {
 }
 
 fn work(shell: &mut Shell, arguments: &ShellArguments, place: &str) -> Result<(), Failure> {
-    if let Some(file) = &arguments.init {
-        if shell.run_file(file)? == Next::Leave {
-            return Ok(());
-        }
+    if let Some(file) = &arguments.init
+        && shell.run_file(file)? == Next::Leave
+    {
+        return Ok(());
     }
     if is_conversation(arguments) {
         return converse(shell, place);
@@ -118,14 +118,14 @@ fn converse(shell: &mut Shell, place: &str) -> Result<(), Failure> {
 fn open(
     arguments: &ShellArguments,
     variables: &BTreeMap<String, String>,
-    _interrupt: &Interrupt,
+    interrupt: &Interrupt,
 ) -> Result<(Box<dyn Backend>, String), Failure> {
     #[cfg(feature = "server")]
     if let Some(text) = &arguments.connect {
         let address = Address::parse(text)?;
         let place = format!(" at {address}");
-        let wire = Wire::connect(address, variables, _interrupt.clone())?;
+        let wire = Wire::connect(address, variables, interrupt.clone())?;
         return Ok((Box::new(wire), place));
     }
-    Ok((Box::new(Embedded::new(new_session(variables)?)), String::new()))
+    Ok((Box::new(Embedded::new(new_session(variables)?, interrupt.clone())), String::new()))
 }

@@ -179,6 +179,7 @@ pub const COMMANDS: &[(&str, &str, &str)] = &[
     ("\\d", "[NAME]", "list tables and views, or describe one"),
     ("\\dt", "[PATTERN]", "list tables"),
     ("\\dv", "[PATTERN]", "list views"),
+    ("\\dm", "[PATTERN]", "list materialized views"),
     ("\\df", "[PATTERN]", "list functions"),
     ("\\dn", "", "list databases (schemas)"),
     ("\\l", "", "list catalogs"),

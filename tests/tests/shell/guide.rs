@@ -125,7 +125,9 @@ fn live() {
     );
     shell.clears();
     shell.enter("SELECT page, COUNT(*) AS clicks FROM clicks GROUP BY page;");
-    shell.waits("a view with figures", |screen| screen.contains("4 rows in set") && screen.contains("watermark 2"));
+    shell.waits("a view with figures", |screen| {
+        screen.contains("4 rows in set") && screen.contains("rows/s, watermark 2")
+    });
     check(&shell, "live");
     shell.press("C-c");
     shell.prompts();
