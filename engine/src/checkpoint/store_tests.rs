@@ -293,7 +293,8 @@ fn several_logs_of_one_subtask_keep_their_order() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());
     let logs: Vec<EpochLog> = ["a", "b", ""].iter().map(|t| EpochLog::new(t.as_bytes().to_vec())).collect();
-    let write = |log: &EpochLog| LogEntry { subtask: 4, file: store.write_log(Epoch(1), &uid(), 4, &[log.bytes()]).unwrap() };
+    let write =
+        |log: &EpochLog| LogEntry { subtask: 4, file: store.write_log(Epoch(1), &uid(), 4, &[log.bytes()]).unwrap() };
     let entries: Vec<LogEntry> = logs.iter().map(write).collect();
     let sink = OperatorEntry { logs: entries, ..OperatorEntry::new(uid(), "Sink", 5) };
     store.commit(&manifest(&store, Epoch(1), CheckpointKind::Checkpoint, vec![sink])).unwrap();
