@@ -51,7 +51,8 @@ mod tests {
     use super::*;
 
     fn job(id: &str, name: &str, phase: JobPhase) -> JobEntry {
-        JobEntry { id: id.into(), name: name.into(), started_at: SystemTime::now(), query: false, phase }
+        let (view, reads, started_at) = (None, Vec::new(), SystemTime::now());
+        JobEntry { id: id.into(), name: name.into(), started_at, query: false, view, reads, phase }
     }
 
     #[test]
