@@ -191,11 +191,17 @@ impl Objects {
 
 /// The primary key of a table; its name is the constraint's, or what PostgreSQL would call it.
 fn key_of(name: &str, object: &CatalogObject, schema: &SchemaRef) -> Option<Key> {
-    let CatalogObject::Table(table) = object else { return None };
-    let declared = table.primary_key.as_ref()?;
+    let (constraint, names) = match object {
+        CatalogObject::Table(table) => {
+            let declared = table.primary_key.as_ref()?;
+            (declared.name.clone(), declared.columns.clone())
+        }
+        CatalogObject::Materialized(view) => (None, view.key_names()),
+        CatalogObject::View(_) => return None,
+    };
     let column = |column: &String| Some((i16::try_from(schema.index_of(column).ok()? + 1).ok()?, column.clone()));
-    let columns = declared.columns.iter().map(column).collect::<Option<Vec<_>>>()?;
-    Some(Key { name: declared.name.clone().unwrap_or_else(|| format!("{name}_pkey")), columns })
+    let columns = names.iter().map(column).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty())?;
+    Some(Key { name: constraint.unwrap_or_else(|| format!("{name}_pkey")), columns })
 }
 
 impl fmt::Debug for Objects {
