@@ -156,13 +156,17 @@ fn without_access(expr: &Expr) -> Option<Expr> {
             Expr::Nested(inner) => Some(inner.as_ref().clone()),
             _ => None,
         },
-        [AccessExpr::Subscript(_)] => {
-            let name = match root.as_ref() {
-                Expr::Identifier(name) => name.value.clone(),
-                Expr::CompoundIdentifier(parts) => parts.last()?.value.clone(),
+        [between @ .., AccessExpr::Subscript(_)] => {
+            let array = match between.last() {
+                Some(AccessExpr::Dot(name)) => name,
+                _ => root.as_ref(),
+            };
+            let name = match array {
+                Expr::Identifier(name) => &name.value,
+                Expr::CompoundIdentifier(parts) => &parts.last()?.value,
                 _ => return None,
             };
-            name.to_lowercase().ends_with("indoption").then(|| Expr::value(Value::Number("0".to_string(), false)))
+            name.eq_ignore_ascii_case("indoption").then(|| Expr::value(Value::Number("0".to_string(), false)))
         }
         _ => None,
     }
