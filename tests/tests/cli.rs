@@ -138,7 +138,7 @@ fn checkpoints_are_listed_shown_and_verified() {
     damage(Path::new(&path));
     let verified = tool("verify", &path);
     assert_eq!(verified.code, Some(1), "{verified:?}");
-    assert!(verified.stderr.contains("is damaged") && verified.stderr.contains("SHA-256"), "{}", verified.stderr);
+    assert!(verified.stderr.contains("is damaged") && verified.stderr.contains("XXH3"), "{}", verified.stderr);
     let list = printed(&tool("list", &job.to_string_lossy()));
     assert_eq!(list.matches("DAMAGED").count(), 1, "{list}");
 }
