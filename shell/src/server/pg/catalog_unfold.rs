@@ -156,13 +156,11 @@ fn without_access(expr: &Expr) -> Option<Expr> {
             Expr::Nested(inner) => Some(inner.as_ref().clone()),
             _ => None,
         },
-        [AccessExpr::Subscript(_)] => {
-            let name = match root.as_ref() {
-                Expr::Identifier(name) => name.value.clone(),
-                Expr::CompoundIdentifier(parts) => parts.last()?.value.clone(),
-                _ => return None,
-            };
-            name.to_lowercase().ends_with("indoption").then(|| Expr::value(Value::Number("0".to_string(), false)))
+        [.., AccessExpr::Subscript(_)] => {
+            // The name is the root, or stands in the chain behind its table.
+            let text = expr.to_string().to_lowercase();
+            let name = text.split('[').next().unwrap_or_default();
+            name.ends_with("indoption").then(|| Expr::value(Value::Number("0".to_string(), false)))
         }
         _ => None,
     }
