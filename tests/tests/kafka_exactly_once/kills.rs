@@ -115,6 +115,9 @@ fn a_broker_that_restarts_under_the_job_loses_and_doubles_nothing() {
     let mut random = random("broker restarts", 110);
     let mut job = Job::hasty(&kafka, Shape::PassThrough);
     let mut program = job.start(&[], &[]);
+    // A job that meets no broker when it starts is refused.
+    job.produce(1_000);
+    job.wait_until_whole(&mut program);
     for _ in 0..3 {
         job.produce(20_000);
         pass(&mut random, 1500);
