@@ -1,6 +1,6 @@
 //! The terminal, where there is one: its size, single keys while something runs, secrets that are typed.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -77,6 +77,8 @@ impl Drop for Keys {
 /// Asks for a secret on the terminal, without showing it; None when there is no terminal.
 #[cfg(feature = "server")]
 pub fn ask_secret(prompt: &str) -> io::Result<Option<String>> {
+    use io::Write;
+
     let Ok(terminal) = std::fs::File::options().read(true).write(true).open("/dev/tty") else { return Ok(None) };
     let before = tcgetattr(&terminal)?;
     let mut now = before.clone();

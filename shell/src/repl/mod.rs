@@ -115,6 +115,7 @@ fn converse(shell: &mut Shell, place: &str) -> Result<(), Failure> {
 }
 
 /// Where statements are executed, and how the greeting says so.
+#[cfg_attr(not(feature = "server"), allow(unused_variables))]
 fn open(
     arguments: &ShellArguments,
     variables: &BTreeMap<String, String>,
