@@ -166,7 +166,7 @@ fn without_access(expr: &Expr) -> Option<Expr> {
                 Expr::CompoundIdentifier(parts) => &parts.last()?.value,
                 _ => return None,
             };
-            name.eq_ignore_ascii_case("indoption").then(|| Expr::value(Value::Number("0".to_string(), false)))
+            name.to_lowercase().ends_with("indoption").then(|| Expr::value(Value::Number("0".to_string(), false)))
         }
         _ => None,
     }
@@ -221,10 +221,11 @@ mod tests {
     fn definitions_are_looked_up() {
         let from = "FROM pg_catalog.eddyline_key_columns k WHERE k.indexrelid";
         check(
-            "SELECT pg_catalog.pg_get_indexdef(i.oid, 0, true), pg_get_constraintdef(c.oid, true), i.indoption[1]",
+            "SELECT pg_catalog.pg_get_indexdef(i.oid, 0, true), pg_get_constraintdef(c.oid, true), i.indoption[1], \
+             t.I_INDOPTION[t.n - 1] & 1",
             &format!(
                 "SELECT (SELECT max(k.index_definition) {from} = i.oid), \
-                 (SELECT max(k.constraint_definition) {from} = c.oid), 0"
+                 (SELECT max(k.constraint_definition) {from} = c.oid), 0, 0 & 1"
             ),
         );
         check(
