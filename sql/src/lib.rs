@@ -8,6 +8,7 @@ mod batch;
 mod build;
 pub mod catalog;
 pub mod coercion;
+mod collect;
 pub mod config;
 pub mod engine;
 pub mod error;

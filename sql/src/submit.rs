@@ -12,6 +12,7 @@ use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, J
 
 use crate::build::{BuildSettings, SinkTarget};
 use crate::catalog::Catalog;
+use crate::collect::CHANNEL_BATCHES;
 use crate::config;
 use crate::engine::JobRecord;
 use crate::error::{Result, SqlError, SqlState};
@@ -23,9 +24,6 @@ use crate::plan::{self, Query, SinkRequirements, StreamPlan};
 use crate::session::{Outcome, SAVEPOINT_PATH, Session, text_rows};
 use crate::statement::{CreateTable, Insert, Statement};
 use crate::types::ColumnType;
-
-/// Batches of a SELECT that wait for their reader before the job is held back.
-const RESULT_CHANNEL_BATCHES: usize = 16;
 
 /// How often the job of a view takes a checkpoint, which makes its rows visible, when the session does not say.
 const VIEW_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,9 +51,7 @@ impl Session {
     pub(crate) fn run_query(&mut self, query: sqlparser::ast::Query) -> Result<Outcome> {
         #[cfg(feature = "batch")]
         if let Some((typed, finite)) = self.plan_finite(&query)? {
-            let mut config = self.job_config("select".to_string())?;
-            config.checkpoint.dir = None;
-            config.restore = Restore::Fresh;
+            let config = self.query_config("select")?;
             let (changes, job) = crate::batch::answer(finite, config)?;
             if !job.status().state.is_terminal() {
                 self.engine.jobs().add_query(new_id(), job.clone());
@@ -65,10 +61,7 @@ impl Session {
         }
         let Selected { pipeline, changes, append_only } = self.plan_query(query)?;
         let (schema, bounded) = (pipeline.schema(), pipeline.dataflow.is_bounded());
-        // A query that is only looked at leaves no checkpoints behind.
-        let mut config = self.job_config("select".to_string())?;
-        config.checkpoint.dir = None;
-        config.restore = Restore::Fresh;
+        let config = self.query_config("select")?;
         let (job, id) = (Job::start(pipeline.dataflow, config)?, new_id());
         self.engine.jobs().add_query(id.clone(), job.clone());
         self.engine.jobs().describe(&id, None, pipeline.reads);
@@ -94,7 +87,7 @@ impl Session {
     fn plan_query(&self, query: sqlparser::ast::Query) -> Result<Selected> {
         let query = Query::plan(plan::resolve(&self.tables(), query)?)?;
         let append_only = plan::is_append_only(&query.stream);
-        let (factory, changes) = CollectSink::channel(RESULT_CHANNEL_BATCHES);
+        let (factory, changes) = CollectSink::channel(CHANNEL_BATCHES);
         let sink = TableSink { factory, changes: SinkChanges::Retract };
         let pipeline = self.pipeline(vec![(SinkTarget::collecting(sink), query)])?;
         Ok(Selected { pipeline, changes, append_only })
@@ -254,7 +247,15 @@ impl Session {
         Ok((target, query))
     }
 
-    pub(crate) fn job_config(&self, name: String) -> Result<JobConfig> {
+    /// For a query that is only looked at, which leaves no checkpoints behind.
+    pub(crate) fn query_config(&self, name: &str) -> Result<JobConfig> {
+        let mut config = self.job_config(name.to_string())?;
+        config.checkpoint.dir = None;
+        config.restore = Restore::Fresh;
+        Ok(config)
+    }
+
+    fn job_config(&self, name: String) -> Result<JobConfig> {
         let options = self.settings.options()?;
         let mut config = JobConfig::new(name);
         config.clock = Arc::clone(&self.clock);

@@ -7,11 +7,11 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
-use eddyline_engine::dataflow::{Dataflow, Exchange, Node, NodeKind, SourceNode, Subtask, Uid};
+use eddyline_engine::dataflow::Subtask;
 use eddyline_engine::error::{Error, Result as EngineResult};
 use eddyline_engine::relation::{Batches, Subscription, Version};
-use eddyline_engine::runtime::{CollectSink, Job, JobConfig, Restore};
 
+use crate::collect::collect;
 use crate::error::{Result, SqlError, SqlState};
 use crate::jobs::new_id;
 use crate::session::{Outcome, Session};
@@ -21,8 +21,6 @@ use crate::statement::TableName;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Rows of the first version in one batch.
 const BATCH_ROWS: usize = 8192;
-/// Batches that wait for their reader.
-const CHANNEL_BATCHES: usize = 16;
 
 impl Session {
     /// Follows a view for as long as somebody reads.
@@ -33,24 +31,8 @@ impl Session {
         let (version, subscription) = relation.subscribe(PATIENCE)?;
         let follower = Follower { schema: schema.clone(), split: "view".into(), first: None, version, subscription };
         let factory: Arc<dyn SourceFactory> = Arc::new(Once(Mutex::new(Some(follower))));
-        let (sink, changes) = CollectSink::channel(CHANNEL_BATCHES);
-        let source = SourceNode { factory, project: None, watermark: None, bounded: false };
-        let node = |title: &str, kind: NodeKind| Node {
-            uid: Uid(title.to_lowercase()),
-            name: title.to_string(),
-            kind,
-            parallelism: 1,
-            schema: schema.clone(),
-        };
-        let mut flow = Dataflow::default();
-        let source = flow.add(node("Subscription", NodeKind::Source(source)));
-        let sink = flow.add(node("Collect", NodeKind::Sink(sink)));
-        flow.connect(source, sink, 0, Exchange::Forward);
-        let mut config: JobConfig = self.job_config("subscribe".to_string())?;
-        config.checkpoint.dir = None;
-        config.checkpoint.interval = None;
-        config.restore = Restore::Fresh;
-        let job = Job::start(flow, config)?;
+        let config = self.query_config("subscribe")?;
+        let (changes, job) = collect("Subscription", &schema, factory, false, config)?;
         self.engine.jobs().add_query(new_id(), job.clone());
         Ok(Outcome::Changes { schema, changes, job, bounded: false, append_only: true })
     }

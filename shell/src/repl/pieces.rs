@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use eddyline_sql::parse::SetTracker;
+
 use super::lex::{Kind, Token, tokens};
 
 /// A piece of the input.
@@ -64,7 +66,7 @@ fn statement(text: &str, tokens: &[Token]) -> Statement {
     let mut end = tokens[0].start;
     for (index, token) in tokens.iter().enumerate() {
         match token.kind {
-            Kind::Semicolon if !set.inside => return Statement { end, behind: Some(index + 1) },
+            Kind::Semicolon if !set.is_inside() => return Statement { end, behind: Some(index + 1) },
             Kind::Space => continue,
             Kind::Comment if !token.of(text).starts_with("/*+") => continue,
             Kind::Word => set.see(token.of(text)),
@@ -73,31 +75,6 @@ fn statement(text: &str, tokens: &[Token]) -> Statement {
         end = token.end;
     }
     Statement { end, behind: None }
-}
-
-/// Knows whether the words seen so far stand between `BEGIN` and `END` of a statement set.
-#[derive(Default)]
-struct SetTracker {
-    last: [String; 2],
-    /// Open `CASE`s, whose `END` does not close the set.
-    cases: usize,
-    inside: bool,
-}
-
-impl SetTracker {
-    fn see(&mut self, word: &str) {
-        let word = word.to_ascii_uppercase();
-        match word.as_str() {
-            "CASE" => self.cases += 1,
-            "END" if self.cases > 0 => self.cases -= 1,
-            "END" => self.inside = false,
-            "BEGIN" if self.last == ["STATEMENT", "SET"] => self.inside = true,
-            "SET" if self.last == ["BEGIN", "STATEMENT"] => self.inside = true,
-            _ => {}
-        }
-        self.last.rotate_left(1);
-        self.last[1] = word;
-    }
 }
 
 #[cfg(test)]

@@ -10,20 +10,19 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
-use eddyline_engine::dataflow::{Dataflow, Exchange, Node, NodeKind, SourceNode, Subtask, Uid};
-use eddyline_engine::runtime::{CollectSink, Job, JobConfig, JobHandle};
+use eddyline_engine::dataflow::Subtask;
+use eddyline_engine::runtime::{JobConfig, JobHandle};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::{BatchQuery, runtime};
+use crate::collect::collect;
 use crate::error::{Result, SqlError};
 
 /// Rows to read, all in all, of a query that is answered at once.
 const SMALL: usize = 20_000;
 /// Pairs of rows that joins of such a query may look at.
 const SMALL_PAIRS: usize = 1_000_000;
-/// Batches that wait for their reader.
-const CHANNEL_BATCHES: usize = 16;
 
 /// The rows of `query`, which are all additions, and the job that makes them; it has ended already when there was little
 /// to do. `config` is for a job without checkpoints.
@@ -32,7 +31,8 @@ pub(crate) fn answer(query: BatchQuery, config: JobConfig) -> Result<(Receiver<C
     let small = query.reads.iter().sum::<usize>() <= SMALL && (query.reads.len() == 1 || pairs <= SMALL_PAIRS);
     let mut rows = Rows::start(&query)?;
     if !small {
-        return start(query.schema, rows, config);
+        let source: Arc<dyn SourceFactory> = Arc::new(RowsSource(Mutex::new(Some(rows))));
+        return collect("Query", &query.schema, source, true, config);
     }
     let mut batches = Vec::new();
     while let Some(batch) = rows.next()? {
@@ -80,25 +80,6 @@ impl Rows {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)?)
     }
-}
-
-fn start(schema: SchemaRef, rows: Rows, mut config: JobConfig) -> Result<(Receiver<ChangelogBatch>, JobHandle)> {
-    config.checkpoint.interval = None;
-    let factory: Arc<dyn SourceFactory> = Arc::new(RowsSource(Mutex::new(Some(rows))));
-    let (sink, receiver) = CollectSink::channel(CHANNEL_BATCHES);
-    let source = SourceNode { factory, project: None, watermark: None, bounded: true };
-    let node = |name: &str, kind: NodeKind| Node {
-        uid: Uid(name.to_lowercase()),
-        name: name.to_string(),
-        kind,
-        parallelism: 1,
-        schema: Arc::clone(&schema),
-    };
-    let mut flow = Dataflow::default();
-    let source = flow.add(node("Query", NodeKind::Source(source)));
-    let sink = flow.add(node("Collect", NodeKind::Sink(sink)));
-    flow.connect(source, sink, 0, Exchange::Forward);
-    Ok((receiver, Job::start(flow, config)?))
 }
 
 /// A query as the source of a job, which reads it once.

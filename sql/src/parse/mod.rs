@@ -58,3 +58,4 @@ pub use data_type::parse_type;
 pub use dialect::FlinkDialect;
 pub use hints::{Hint, query_hints, table_options};
 pub use script::{parse_expression, parse_query, parse_script};
+pub use source::SetTracker;

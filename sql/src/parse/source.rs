@@ -90,13 +90,15 @@ fn cut(tokens: Vec<TokenWithSpan>, end: Location) -> Vec<Piece> {
     let mut current = Vec::new();
     let mut set = SetTracker::default();
     for token in tokens {
-        if token.token == Token::SemiColon && !set.inside {
+        if token.token == Token::SemiColon && !set.is_inside() {
             pieces.extend(close(std::mem::take(&mut current), token.span.start));
             set = SetTracker::default();
             continue;
         }
-        if !matches!(token.token, Token::Whitespace(_)) {
-            set.see(&token.token);
+        if let Token::Word(word) = &token.token
+            && word.quote_style.is_none()
+        {
+            set.see(&word.value);
         }
         current.push(token);
     }
@@ -112,9 +114,10 @@ fn close(mut tokens: Vec<TokenWithSpan>, end: Location) -> Option<Piece> {
     Some(Piece { tokens, start, end: last })
 }
 
-/// Knows whether the tokens seen so far stand between `BEGIN` and `END` of a statement set.
-#[derive(Default)]
-struct SetTracker {
+/// Knows whether the words seen so far stand between `BEGIN` and `END` of a statement set, whose semicolons end no
+/// statement. Whoever cuts scripts shows it every unquoted word.
+#[derive(Debug, Default)]
+pub struct SetTracker {
     /// The last two words.
     last: [String; 2],
     /// Open `CASE`s inside the set: their `END` does not close it.
@@ -123,12 +126,9 @@ struct SetTracker {
 }
 
 impl SetTracker {
-    fn see(&mut self, token: &Token) {
-        let Token::Word(word) = token else { return };
-        if word.quote_style.is_some() {
-            return;
-        }
-        let word = word.value.to_ascii_uppercase();
+    /// The next word.
+    pub fn see(&mut self, word: &str) {
+        let word = word.to_ascii_uppercase();
         match word.as_str() {
             "CASE" => self.cases += 1,
             "END" if self.cases > 0 => self.cases -= 1,
@@ -140,6 +140,11 @@ impl SetTracker {
         }
         self.last.rotate_left(1);
         self.last[1] = word;
+    }
+
+    /// True between `BEGIN` and `END`.
+    pub fn is_inside(&self) -> bool {
+        self.inside
     }
 }
 
