@@ -76,6 +76,8 @@ fn a_version_of_the_base_is_never_seen_in_part() {
             versions
         })
     };
+    // Only a reader of version 1 sees a change of two rows per key, long enough to fail in.
+    wait_until_same(&base, &top);
     for amount in 2..=8 {
         // Fails in the middle of a version of several batches.
         let restarts = job.status().restarts;
