@@ -60,6 +60,16 @@ pub enum Error {
         /// What the user can do about it.
         hint: Option<String>,
     },
+    /// A row with a key that is there already.
+    #[error("duplicate key value violates unique constraint of table '{table}'")]
+    DuplicateKey {
+        /// Which table.
+        table: String,
+        /// The columns of its key, separated by commas.
+        columns: String,
+        /// Their values in the row.
+        values: String,
+    },
     /// An Arrow kernel refused.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -165,6 +175,7 @@ impl Error {
             Error::Data { .. } | Error::Expression(_) => "22000",
             Error::Option { .. } => "22023",
             Error::Unavailable { .. } => "55000",
+            Error::DuplicateKey { .. } => "23505",
             Error::Connector { .. } => "58000",
             Error::Checkpoint { .. } | Error::Io { .. } => "58030",
             Error::Arrow(_) | Error::Internal(_) => "XX000",

@@ -116,7 +116,7 @@ impl Runner<'_> {
 
     fn take(&mut self, outcome: Outcome) -> Result<(), Failure> {
         match outcome {
-            Outcome::Done(_) => Ok(()),
+            Outcome::Done(_) | Outcome::Edited { .. } => Ok(()),
             Outcome::Rows { schema, rows } => {
                 if self.arguments.output == OutputForm::Jsonl {
                     return Ok(());

@@ -5,7 +5,7 @@
 //! the text again in a new engine brings back what was there. A job is bound to the catalog as it was when the job
 //! began, as in Flink: its entry says after which change that was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use eddyline_engine::connector::Registry;
@@ -76,18 +76,18 @@ impl Engine {
     }
 
     /// An engine that goes on from `catalog`, which has seen `version` changes, and tells `journal` what happens. Jobs,
-    /// also those over bounded input, have their checkpoints below `checkpoint_dir`. Its materialized views are recovering
-    /// until their jobs have started.
+    /// also those over bounded input, have their checkpoints in the folder `checkpoints` of `dir`, tables of our own their logs in
+    /// `tables`. Its materialized views are recovering until their jobs have started.
     pub fn durable(
         registry: Registry,
         (catalog, version): (Catalog, u64),
         journal: Arc<dyn Journal>,
-        checkpoint_dir: PathBuf,
+        dir: &Path,
     ) -> Result<Self> {
-        let relations = Arc::new(Relations::of(&catalog)?);
+        let relations = Arc::new(Relations::of(&catalog, dir.join("tables"))?);
         let catalog = Arc::new(SharedCatalog::new(catalog, version, Some(Arc::clone(&journal))));
         let journal = Some(journal);
-        Ok(Engine { catalog, relations, journal, checkpoint_dir, ..Engine::new(registry) })
+        Ok(Engine { catalog, relations, journal, checkpoint_dir: dir.join("checkpoints"), ..Engine::new(registry) })
     }
 
     /// Says how sessions open journals of checkpoints.
@@ -114,7 +114,7 @@ impl Engine {
         &self.jobs
     }
 
-    /// The rows of its materialized views.
+    /// The rows of its materialized views and its own tables.
     pub fn relations(&self) -> &Arc<Relations> {
         &self.relations
     }
@@ -219,8 +219,9 @@ mod tests {
     fn permanent_objects_are_shared_and_noted_and_temporary_ones_are_neither() {
         let notes = Arc::new(Notes::default());
         let journal = Arc::clone(&notes) as Arc<dyn Journal>;
-        let engine =
-            Arc::new(Engine::durable(Registry::default(), Default::default(), journal, PathBuf::new()).unwrap());
+        let dir = std::env::temp_dir().join(format!("eddyline-engine-{}", std::process::id()));
+        let engine = Engine::durable(Registry::default(), Default::default(), journal, &dir);
+        let engine = Arc::new(engine.unwrap());
         let (mut one, mut two) = (Session::on(Arc::clone(&engine)), Session::on(Arc::clone(&engine)));
         execute(&mut one, "CREATE TABLE a (x INT) WITH ('connector' = 'c', 'password' = 'p''w')").unwrap();
         execute(&mut one, "CREATE TEMPORARY TABLE b (y INT, z AS y + 1) WITH ('connector' = 'c', 'token' = 't')")

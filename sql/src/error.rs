@@ -34,6 +34,10 @@ pub enum SqlState {
     DependentObjects,
     /// A view or a job is not in the state that the statement needs.
     NotReady,
+    /// A row with a key that is there already.
+    UniqueViolation,
+    /// NULL for a column that is NOT NULL.
+    NotNullViolation,
     /// Two columns have one name.
     DuplicateColumn,
     /// Several tables have this column.
@@ -87,6 +91,8 @@ impl SqlState {
             SqlState::DuplicateObject => "42710",
             SqlState::DependentObjects => "2BP01",
             SqlState::NotReady => "55000",
+            SqlState::UniqueViolation => "23505",
+            SqlState::NotNullViolation => "23502",
             SqlState::DuplicateColumn => "42701",
             SqlState::AmbiguousColumn => "42702",
             SqlState::GroupingError => "42803",
@@ -256,10 +262,15 @@ impl From<eddyline_engine::Error> for SqlError {
             E::Connector { .. } => SqlState::SystemError,
             E::Checkpoint { .. } | E::Io { .. } => SqlState::IoError,
             E::Unavailable { .. } => SqlState::NotReady,
+            E::DuplicateKey { .. } => SqlState::UniqueViolation,
             E::Arrow(_) | E::Internal(_) => SqlState::Internal,
         };
         let mut result = SqlError::new(state, error.to_string());
         result.hint = error.hint().map(str::to_string);
+        if let E::DuplicateKey { columns, values, .. } = &error {
+            result.detail = Some(format!("Key ({columns})=({values}) already exists"));
+            result.hint = Some("ON CONFLICT DO NOTHING keeps the row that is there, DO DEDUPLICATE replaces it".into());
+        }
         result
     }
 }

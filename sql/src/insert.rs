@@ -49,6 +49,36 @@ pub fn match_columns(
     Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
 }
 
+/// `plan`, whose columns are those of `table` and then new values for the columns at `targets`, with every column of the
+/// table as it is and then as it will be.
+pub fn match_new_values(
+    plan: LogicalPlan,
+    table: &str,
+    schema: &SchemaRef,
+    targets: &[usize],
+    zone: Tz,
+) -> Result<LogicalPlan> {
+    let width = schema.fields().len();
+    let column = |place: usize| {
+        let (qualifier, field) = plan.schema().qualified_field(place);
+        (Expr::Column(Column::new(qualifier.cloned(), field.name())), field)
+    };
+    let old = (0..width).map(|place| Ok(column(place).0.alias(format!("old {place}"))));
+    let new = schema.fields().iter().enumerate().map(|(place, field)| {
+        let assigned = targets.iter().position(|target| *target == place);
+        let (value, own) = column(assigned.map_or(place, |given| width + given));
+        let converted = convert(value, own, field, CastMode { safe: false, zone }).ok_or_else(|| {
+            let (from, to) = (ColumnType::from_arrow(own), ColumnType::from_arrow(field));
+            let message =
+                format!("column '{}' of table '{table}' is of type {to}, the new value of type {from}", field.name());
+            SqlError::new(SqlState::DatatypeMismatch, message).with_hint("write CAST(… AS …) around the new value")
+        })?;
+        Ok(converted.alias(format!("new {place}")))
+    });
+    let expressions = old.chain(new).collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
+}
+
 fn target(table: &str, sink: &SchemaRef, name: &str) -> Result<usize> {
     let names = || sink.fields().iter().map(|f| f.name().as_str());
     names().position(|n| n == name).ok_or_else(|| {

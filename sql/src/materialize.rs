@@ -12,7 +12,7 @@ use eddyline_engine::relation::{Relation, RelationKind, RelationSinkFactory};
 use eddyline_engine::runtime::StopMode;
 
 use crate::build::SinkTarget;
-use crate::catalog::{Catalog, MaterializedView};
+use crate::catalog::{Catalog, MaterializedView, word};
 use crate::error::{Result, SqlError, SqlState};
 use crate::jobs::{JobEntry, JobPhase};
 use crate::pipeline::Pipeline;
@@ -142,11 +142,20 @@ impl Session {
     fn forget_view(&mut self, name: &str) -> Result<()> {
         let drop = drop_statement(name);
         self.change(|catalog: &mut Catalog| Ok((catalog.drop(&drop)?, drop_text(drop.kind, name))))?;
-        self.engine.relations().remove(name);
-        Ok(())
+        self.engine.relations().remove(name)
     }
 
-    pub(crate) fn drop_materialized_view(&mut self, drop: &Drop) -> Result<Outcome> {
+    /// True when what goes has rows that we keep.
+    pub(crate) fn is_kept(&self, drop: &Drop) -> bool {
+        match drop.kind {
+            ObjectKind::MaterializedView => true,
+            ObjectKind::Table => !drop.temporary && self.catalog().own_table(drop.name.table()).is_some(),
+            ObjectKind::View => false,
+        }
+    }
+
+    /// Drops a materialized view or a table of our own.
+    pub(crate) fn drop_relation(&mut self, drop: &Drop) -> Result<Outcome> {
         let jobs = self.engine.jobs().list();
         let dropped = self.change(|catalog| {
             if !catalog.clone().drop(drop)? {
@@ -160,15 +169,19 @@ impl Session {
             let texts: Vec<String> = order.iter().map(|(kind, name)| drop_text(*kind, name)).collect();
             Ok((order, texts.join(";\n")))
         })?;
-        for (_, name) in dropped.iter().filter(|(kind, _)| *kind == ObjectKind::MaterializedView) {
-            self.end_view(name)?;
+        for (kind, name) in &dropped {
+            match kind {
+                ObjectKind::MaterializedView => self.end_view(name)?,
+                ObjectKind::Table => self.engine.relations().remove(name)?,
+                ObjectKind::View => {}
+            }
         }
         Ok(done())
     }
 
     /// Ends the job of a view that is no longer in the catalog, and forgets its rows.
     fn end_view(&mut self, name: &str) -> Result<()> {
-        self.engine.relations().remove(name);
+        self.engine.relations().remove(name)?;
         let Some(entry) = self.engine.jobs().of_view(name) else { return Ok(()) };
         match &entry.phase {
             JobPhase::Running(job) => {
@@ -228,7 +241,8 @@ fn refuse_readers(drop: &Drop, order: &[(ObjectKind, String)], jobs: &[JobEntry]
     let goes = |name: &String| order.iter().any(|(_, gone)| gone == name);
     let other = |job: &&JobEntry| !job.is_ended() && !job.view.as_ref().is_some_and(&goes);
     let Some(job) = jobs.iter().filter(other).find(|job| job.reads.iter().any(&goes)) else { return Ok(()) };
-    let message = format!("cannot drop materialized view '{}' because job '{}' reads it", drop.name, job.name);
+    let what = word(drop.kind);
+    let message = format!("cannot drop {what} '{}' because job '{}' reads it", drop.name, job.name);
     let hint = match job.query {
         true => "let the query end, or cancel it".to_string(),
         false => format!("STOP JOB '{}' first", job.id),

@@ -6,13 +6,13 @@
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
-use sqlparser::ast::{Expr, LimitClause, Query, SetExpr, Value, Visit, VisitMut, Visitor, VisitorMut};
+use sqlparser::ast::{Expr, LimitClause, Query, SelectItem, SetExpr, Value, Visit, VisitMut, Visitor, VisitorMut};
 use sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Result, SqlError, SqlState};
 use crate::parse::{FlinkDialect, parse_expression};
 use crate::session::Session;
-use crate::statement::{Insert, ParsedStatement, Statement};
+use crate::statement::{Insert, Mutation, ParsedStatement, Statement};
 use crate::types::{ColumnType, FlinkType};
 
 /// Most parameters of a statement, as in PostgreSQL's protocol.
@@ -61,6 +61,9 @@ impl Session {
         }
         for insert in inserts(&parsed.statement) {
             self.target_types(insert, &mut types)?;
+        }
+        if let Statement::Mutation(mutation) = &parsed.statement {
+            self.assigned_types(mutation, &mut types)?;
         }
         Ok(types.into_iter().map(|t| t.unwrap_or(FlinkType::String)).collect())
     }
@@ -118,6 +121,20 @@ impl Session {
         Ok(())
     }
 
+    /// `UPDATE t SET c = $1`: a value has the type of its column.
+    fn assigned_types(&self, mutation: &Mutation, types: &mut [Option<FlinkType>]) -> Result<()> {
+        let SetExpr::Select(select) = mutation.query.body.as_ref() else { return Ok(()) };
+        let schema = self.columns(mutation.table.table())?;
+        for (item, assigned) in select.projection.iter().zip(mutation.assigned.iter().flatten()) {
+            let SelectItem::ExprWithAlias { expr, .. } = item else { continue };
+            let slot = placeholder(expr).and_then(|index| types.get_mut(index - 1));
+            if let (Some(slot @ None), Ok(field)) = (slot, schema.field_with_name(&assigned.column)) {
+                *slot = Some(ColumnType::from_arrow(field).data_type);
+            }
+        }
+        Ok(())
+    }
+
     /// The literal as SQL text.
     fn literal(&self, parameter: &Parameter) -> Result<String> {
         use FlinkType as T;
@@ -150,6 +167,7 @@ fn queries(statement: &Statement) -> Vec<&Query> {
     match statement {
         Statement::Query(query) => vec![query],
         Statement::Explain(explain) => queries(&explain.statement),
+        Statement::Mutation(mutation) => vec![&mutation.query],
         Statement::CreateTable(create) => create.query.as_deref().into_iter().collect(),
         other => inserts(other).into_iter().map(|insert| insert.query.as_ref()).collect(),
     }
@@ -168,6 +186,7 @@ fn queries_mut(statement: &mut Statement) -> Vec<&mut Query> {
     match statement {
         Statement::Query(query) => vec![query],
         Statement::Explain(explain) => queries_mut(&mut explain.statement),
+        Statement::Mutation(mutation) => vec![&mut mutation.query],
         Statement::CreateTable(create) => create.query.as_deref_mut().into_iter().collect(),
         Statement::Insert(insert) => vec![&mut insert.query],
         Statement::StatementSet(inserts) => inserts.iter_mut().map(|insert| insert.query.as_mut()).collect(),

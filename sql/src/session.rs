@@ -20,7 +20,7 @@ use crate::engine::{Engine, SharedCatalog};
 use crate::error::{Result, SqlError};
 use crate::functions::{Environment, Functions, Random};
 use crate::plan::{self, Query, Tables};
-use crate::statement::{Explain, ObjectKind, ParsedStatement, Statement, TableName};
+use crate::statement::{Explain, ParsedStatement, Statement, TableName};
 
 /// What came of a statement.
 pub enum Outcome {
@@ -46,6 +46,13 @@ pub enum Outcome {
         /// True when no row is ever taken back.
         append_only: bool,
     },
+    /// Rows of a table of our own have changed.
+    Edited {
+        /// What was done to them.
+        what: Edits,
+        /// How many.
+        rows: usize,
+    },
     /// A job runs in the background.
     Started {
         /// Its id.
@@ -55,6 +62,17 @@ pub enum Outcome {
         /// True when it ends by itself.
         bounded: bool,
     },
+}
+
+/// What a statement does to rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edits {
+    /// It adds some.
+    Insert,
+    /// It changes some.
+    Update,
+    /// It deletes some.
+    Delete,
 }
 
 /// What a statement would answer.
@@ -196,7 +214,10 @@ impl Session {
     pub fn execute(&mut self, parsed: &ParsedStatement) -> Result<Outcome> {
         match &parsed.statement {
             Statement::Query(query) => self.run_query(query.as_ref().clone()),
-            Statement::Insert(insert) => self.run_inserts(std::slice::from_ref(insert.as_ref()), &parsed.text),
+            Statement::Insert(insert) => self.insert(insert, &parsed.text),
+            #[cfg(feature = "batch")]
+            Statement::Mutation(mutation) => self.mutate(mutation),
+            Statement::Flush => self.flush(),
             Statement::StatementSet(inserts) => self.run_inserts(inserts, &parsed.text),
             Statement::Explain(explain) => {
                 let text = self.explain(explain)?;
@@ -204,7 +225,7 @@ impl Session {
             }
             Statement::CreateTable(create) if create.query.is_some() => {
                 match self.create_table_as(create, &parsed.text)? {
-                    Some(insert) => self.run_inserts(&[insert], &parsed.text),
+                    Some(insert) => self.insert(&insert, &parsed.text),
                     None => Ok(done()),
                 }
             }
@@ -225,7 +246,8 @@ impl Session {
             }
             Statement::Use { .. } | Statement::CreateNamespace(_) => Ok(done()),
             Statement::CreateMaterializedView(create) => self.create_materialized_view(create, &parsed.text),
-            Statement::Drop(drop) if drop.kind == ObjectKind::MaterializedView => self.drop_materialized_view(drop),
+            Statement::Drop(drop) if self.is_kept(drop) => self.drop_relation(drop),
+            Statement::AlterTable(alter) => self.alter_table(alter, &parsed.text),
             Statement::StopJob { id, with_savepoint } => self.stop_job(id, *with_savepoint),
             Statement::Subscribe { name } => self.subscribe(name),
             Statement::Show(show) => crate::show::show(show, &self.catalog(), self.engine.jobs()),
@@ -264,6 +286,8 @@ impl Session {
                 let (bounded, append_only) = (plan.is_bounded(), plan::is_append_only(&plan));
                 Ok(Shape::Changes { schema: plan.schema(), bounded, append_only })
             }
+            Statement::Insert(insert) if self.catalog().own_table(insert.target.table()).is_some() => Ok(Shape::Done),
+            Statement::CreateTable(create) if create.query.is_some() && create.options.is_empty() => Ok(Shape::Done),
             Statement::Insert(_) | Statement::StatementSet(_) => Ok(Shape::Started),
             Statement::CreateTable(create) if create.query.is_some() => Ok(Shape::Started),
             Statement::Subscribe { name } => {
@@ -286,7 +310,7 @@ impl Session {
     /// Explains what can be planned and executes what later statements need; None for statements without a plan.
     pub fn explain_statement(&mut self, parsed: &ParsedStatement) -> Result<Option<String>> {
         match &parsed.statement {
-            Statement::Query(_) | Statement::Insert(_) | Statement::StatementSet(_) => {
+            Statement::Query(_) | Statement::Insert(_) | Statement::StatementSet(_) | Statement::Mutation(_) => {
                 self.explain_text(&parsed.statement).map(Some)
             }
             Statement::CreateMaterializedView(create) => {
@@ -301,28 +325,25 @@ impl Session {
                     None => Ok(None),
                 }
             }
-            Statement::StopJob { .. } | Statement::Subscribe { .. } => Ok(None),
+            Statement::StopJob { .. } | Statement::Subscribe { .. } | Statement::Flush => Ok(None),
             _ => self.execute(parsed).map(|_| None),
         }
     }
 
     fn change_catalog(&mut self, statement: &Statement, text: &str) -> Result<Outcome> {
+        if let Statement::CreateTable(create) = statement {
+            self.add_table(create, &[], text)?;
+            return Ok(done());
+        }
         self.change(|catalog| {
-            let mut again = text.to_string();
             match statement {
-                Statement::CreateTable(create) => {
-                    catalog.create_table(create, &[])?;
-                    if create.like.is_some() {
-                        again = catalog.definition(create.name.table(), text);
-                    }
-                }
                 Statement::CreateView(create) => drop(catalog.create_view(create)?),
                 Statement::Drop(statement) => drop(catalog.drop(statement)?),
                 Statement::AlterTable(alter) => drop(catalog.alter_table(alter)?),
                 Statement::AlterView(alter) => catalog.alter_view(alter)?,
                 _ => return Err(SqlError::unsupported("this statement is not supported yet")),
             }
-            Ok(((), again))
+            Ok(((), text.to_string()))
         })?;
         Ok(done())
     }

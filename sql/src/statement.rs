@@ -9,6 +9,7 @@
 //! is in `Select.optimizer_hints`; `parse::query_hints` reads it.
 
 mod materialized;
+mod mutation;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use sqlparser::ast::{Expr, Query};
 use sqlparser::tokenizer::Location;
 
 pub use materialized::CreateMaterializedView;
+pub use mutation::{Assigned, Mutation};
 
 use crate::types::ColumnType;
 
@@ -50,6 +52,10 @@ pub enum Statement {
     AlterView(AlterView),
     /// `INSERT`.
     Insert(Box<Insert>),
+    /// `UPDATE`, `DELETE`, `TRUNCATE TABLE`.
+    Mutation(Box<Mutation>),
+    /// `FLUSH`.
+    Flush,
     /// `EXECUTE STATEMENT SET BEGIN … END`: one job.
     StatementSet(Vec<Insert>),
     /// A query whose result the user wants to see.
@@ -130,7 +136,7 @@ impl fmt::Display for TableName {
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
-    /// Rows in an external system.
+    /// Rows in an external system, or a table of our own.
     Table,
     /// A named query.
     View,
@@ -182,6 +188,13 @@ pub struct ColumnDefinition {
     pub position: Location,
 }
 
+impl ColumnDefinition {
+    /// True when its value is part of the row.
+    pub fn is_physical(&self) -> bool {
+        matches!(self.kind, ColumnDefinitionKind::Physical { .. })
+    }
+}
+
 /// Where the value of a column comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnDefinitionKind {
@@ -217,13 +230,15 @@ pub struct Watermark {
     pub position: Location,
 }
 
-/// `[CONSTRAINT name] PRIMARY KEY (columns) NOT ENFORCED`.
+/// `[CONSTRAINT name] PRIMARY KEY (columns) [NOT ENFORCED]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrimaryKey {
     /// The constraint's name, if given.
     pub name: Option<String>,
     /// Column names in the order given.
     pub columns: Vec<String>,
+    /// False for `NOT ENFORCED`, the only mode for keys of tables in other systems.
+    pub enforced: bool,
     /// Where it is written.
     pub position: Location,
 }
@@ -308,7 +323,7 @@ pub struct CreateNamespace {
     pub if_not_exists: bool,
 }
 
-/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name`, `DROP MATERIALIZED VIEW [IF EXISTS] name [RESTRICT|CASCADE]`.
+/// `DROP [TEMPORARY] TABLE|VIEW [IF EXISTS] name [RESTRICT|CASCADE]`, the same with `MATERIALIZED VIEW`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drop {
     /// What it is.

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use crossbeam_channel::Receiver;
+use datafusion_expr::LogicalPlan;
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::checkpoint::{CheckpointStorage, Restored};
 use eddyline_engine::connector::{Options, SinkChanges, TableSink};
 use eddyline_engine::runtime::{CheckpointJournal, CollectSink, Job, JobConfig, JobHandle, Restore, StopMode};
 
 use crate::build::{BuildSettings, SinkTarget};
-use crate::catalog::Catalog;
 use crate::collect::CHANNEL_BATCHES;
 use crate::config;
 use crate::engine::JobRecord;
@@ -41,9 +42,9 @@ pub(crate) struct Launch<'a> {
 }
 
 /// A SELECT that is ready to run.
-struct Selected {
-    pipeline: Pipeline,
-    changes: Receiver<ChangelogBatch>,
+pub(crate) struct Selected {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) changes: Receiver<ChangelogBatch>,
     append_only: bool,
 }
 
@@ -85,7 +86,11 @@ impl Session {
     }
 
     fn plan_query(&self, query: sqlparser::ast::Query) -> Result<Selected> {
-        let query = Query::plan(plan::resolve(&self.tables(), query)?)?;
+        self.select_stream(Query::plan(plan::resolve(&self.tables(), query)?)?)
+    }
+
+    /// The job of a query whose changes somebody reads.
+    pub(crate) fn select_stream(&self, query: Query) -> Result<Selected> {
         let append_only = plan::is_append_only(&query.stream);
         let (factory, changes) = CollectSink::channel(CHANNEL_BATCHES);
         let sink = TableSink { factory, changes: SinkChanges::Retract };
@@ -100,6 +105,15 @@ impl Session {
             mini_batch: self.settings.mini_batch()?,
         };
         Pipeline::build(queries, settings)
+    }
+
+    /// Writes a table of our own at once, and starts a job for any other.
+    pub(crate) fn insert(&mut self, insert: &Insert, text: &str) -> Result<Outcome> {
+        #[cfg(feature = "batch")]
+        if let Some((table, rows)) = self.own_table(&insert.target)? {
+            return self.insert_rows(insert, &table, &rows);
+        }
+        self.run_inserts(std::slice::from_ref(insert), text)
     }
 
     /// Starts one job for all `inserts`; `text` is the statement that they come from.
@@ -212,6 +226,11 @@ impl Session {
         let name = insert.target.table();
         let catalog = self.catalog();
         let table = catalog.get(&insert.target)?.table().map_err(|e| e.at(insert.target.position))?;
+        if catalog.own_table(name).is_some() {
+            return Err(SqlError::unsupported(format!("table '{name}' is one of our own, which no job writes"))
+                .with_hint("write it with an INSERT outside of the statement set")
+                .at(insert.target.position));
+        }
         let description = table.description(&insert.target_options);
         let sink = plan::open_sink(self.engine.registry(), &description)?;
         let schema = description.sink_schema();
@@ -300,15 +319,12 @@ impl Session {
     /// there before.
     pub(crate) fn create_table_as(&mut self, create: &CreateTable, text: &str) -> Result<Option<Insert>> {
         let Some(query) = &create.query else { return Err(SqlError::internal("CREATE TABLE without a query")) };
-        let schema = Query::plan(plan::resolve(&self.tables(), query.as_ref().clone())?)?.stream.schema();
+        let typed = plan::resolve(&self.tables(), query.as_ref().clone())?;
+        let schema = self.columns_of_new(create, typed)?;
         let columns: Vec<(String, ColumnType)> =
             schema.fields().iter().map(|f| (f.name().clone(), ColumnType::from_arrow(f))).collect();
         // A job that comes back finds its table.
-        let create_table = |catalog: &mut Catalog| {
-            let created = catalog.create_table(create, &columns)?;
-            Ok((created, catalog.definition(create.name.table(), text)))
-        };
-        if self.resumed.is_none() && !self.change(create_table)? {
+        if self.resumed.is_none() && !self.add_table(create, &columns, text)? {
             return Ok(None);
         }
         Ok(Some(Insert {
@@ -323,6 +339,22 @@ impl Session {
         }))
     }
 
+    /// The columns of the query behind `AS`.
+    fn columns_of_new(&self, create: &CreateTable, typed: LogicalPlan) -> Result<SchemaRef> {
+        #[cfg(feature = "batch")]
+        if create.options.is_empty() && crate::batch::ends(&typed)? {
+            return Ok(plan::output_schema(&typed));
+        }
+        let stream = Query::plan(typed)?.stream;
+        if create.options.is_empty() && create.like.is_none() && !stream.is_bounded() {
+            let message = format!("table '{}' would be one of our own, which no endless query fills", create.name);
+            return Err(SqlError::unsupported(message)
+                .with_hint("name a connector in WITH, or CREATE MATERIALIZED VIEW … AS")
+                .at(create.name.position));
+        }
+        Ok(stream.schema())
+    }
+
     pub(crate) fn explain_text(&mut self, statement: &Statement) -> Result<String> {
         let pipeline = match statement {
             #[cfg(feature = "batch")]
@@ -330,6 +362,12 @@ impl Session {
                 return Ok(finite.explain(&typed));
             }
             Statement::Query(query) => self.plan_query(query.as_ref().clone())?.pipeline,
+            #[cfg(feature = "batch")]
+            Statement::Insert(insert) if let Some((table, _)) = self.own_table(&insert.target)? => {
+                return self.explain_rows(self.plan_own_insert(insert, &table)?);
+            }
+            #[cfg(feature = "batch")]
+            Statement::Mutation(mutation) => return self.explain_rows(self.plan_own_mutation(mutation)?),
             Statement::Insert(insert) => self.plan_inserts(std::slice::from_ref(insert.as_ref()))?,
             Statement::StatementSet(inserts) => self.plan_inserts(inserts)?,
             Statement::CreateMaterializedView(create) => self.explain_view(create)?,

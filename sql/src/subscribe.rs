@@ -1,4 +1,4 @@
-//! `SUBSCRIBE TO v`: the rows of a materialized view, then its changes from version to version, as rows that say what they do.
+//! `SUBSCRIBE TO v`: the rows of a materialized view or a table of our own, then its changes from version to version, as rows that say what they do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,9 +40,11 @@ impl Session {
     /// The columns of a subscription: what each row does, with which version of the view, and the view's own.
     pub(crate) fn subscribed(&self, name: &TableName) -> Result<SchemaRef> {
         let catalog = self.catalog();
-        let Some(view) = catalog.materialized_view(name.table()) else {
-            catalog.get(name)?;
-            let message = format!("'{}' is not a materialized view", name.table());
+        catalog.get(name)?;
+        let view = catalog.materialized_view(name.table()).map(|view| Arc::clone(&view.schema));
+        let table = || catalog.own_table(name.table()).map(|table| table.stored_schema());
+        let Some(schema) = view.or_else(table) else {
+            let message = format!("'{}' is neither a materialized view nor a table of our own", name.table());
             return Err(SqlError::new(SqlState::InvalidQuery, message)
                 .with_hint("SELECT … FROM it streams the changes of a table")
                 .at(name.position));
@@ -51,7 +53,7 @@ impl Session {
             Arc::new(Field::new("op", DataType::Utf8, false)),
             Arc::new(Field::new("epoch", DataType::Int64, false)),
         ];
-        fields.extend(view.schema.fields().iter().cloned());
+        fields.extend(schema.fields().iter().cloned());
         Ok(Arc::new(Schema::new(fields)))
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   job of a view ── RelationSink ×n ── Shard ×n ──┐ freeze at the barrier
 //!                    its committer ────────────────┴─ publish ──→ Version 7 ──→ SELECT, a job that reads the view
-//!   INSERT, UPDATE, DELETE ───────── Relation::apply ─────────→ Version 8 ──→ SUBSCRIBE
+//!   INSERT, UPDATE, DELETE ──── Table::edit ── TableLog ──────→ Version 8 ──→ SUBSCRIBE
 //! ```
 //! A writer changes its own [`Shard`]; a frozen copy costs a pointer, because what is changed later is copied first
 //! ([`shard`]). All shards of a version become visible in one step ([`Relation::publish`]), so a reader sees whole versions
@@ -21,12 +21,14 @@
 
 mod codec;
 mod difference;
+mod log;
 mod progress;
 mod published;
 pub mod shard;
 mod sink;
 mod source;
 mod subscription;
+mod table;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -36,4 +38,5 @@ pub use shard::Shard;
 pub use sink::RelationSinkFactory;
 pub use source::RelationSourceFactory;
 pub use subscription::{Changes, Subscription};
+pub use table::{Edit, Edited, OnDuplicate, Table};
 pub use version::{Batches, Version};

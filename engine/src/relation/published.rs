@@ -1,4 +1,4 @@
-//! The relation itself: its published version, those who wait for the next one, and the table's own writer.
+//! The relation itself: its published version, and those who wait for the next one.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,25 +29,7 @@ pub enum RelationKind {
 
 /// A named set of rows with versions. Shared by its writer and its readers.
 ///
-/// A view is fed by the sink that [`super::RelationSinkFactory`] makes. A table is fed by whoever accepts statements:
-///
-/// ```
-/// # use std::sync::Arc; use std::time::Duration;
-/// # use arrow::array::{Int64Array, RecordBatch}; use arrow::datatypes::{DataType, Field, Schema};
-/// # use eddyline_engine::{ChangelogBatch, relation::{Relation, RelationKind}};
-/// let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]));
-/// let table = Arc::new(Relation::new(RelationKind::Table, "t", schema.clone(), Some(vec![0]))?);
-/// // Opening: everything that the log holds, in order, as one version.
-/// table.apply(&[], 41)?;
-/// // A statement: log it durably, then make it visible under its sequence number.
-/// let rows = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![7]))])?;
-/// table.apply(&[ChangelogBatch::inserts(rows)], 42)?;
-/// let now = table.snapshot(Duration::ZERO)?;
-/// assert_eq!((now.number(), now.rows()), (42, 1));
-/// // A duplicate key, and the row to update, are found by key.
-/// assert_eq!(now.get(&[Arc::new(Int64Array::from(vec![7, 8]))])?.num_rows(), 1);
-/// # Ok::<(), eddyline_engine::Error>(())
-/// ```
+/// A view is fed by the sink that [`super::RelationSinkFactory`] makes, a table by [`super::Table`].
 #[derive(Debug)]
 pub struct Relation {
     // Configuration.
@@ -57,8 +39,6 @@ pub struct Relation {
     // State.
     published: Mutex<Published>,
     changed: Condvar,
-    /// The rows of a table, which `apply` changes.
-    own: Mutex<Shard>,
     /// The changes between two versions that somebody asked for last.
     step: Mutex<Option<Step>>,
 }
@@ -92,7 +72,6 @@ impl Relation {
             name: name.to_string(),
             published: Mutex::default(),
             changed: Condvar::new(),
-            own: Mutex::new(Shard::new(&codec)),
             step: Mutex::default(),
             codec,
         })
@@ -150,13 +129,12 @@ impl Relation {
         }
     }
 
-    /// The one writer of a table applies changes and makes them visible in one step, as version `sequence`. Wrong
-    /// rows (another schema) change nothing.
-    pub fn apply(&self, changes: &[ChangelogBatch], sequence: u64) -> Result<()> {
-        let mut own = lock(&self.own);
-        let mut next = own.clone();
+    /// Applies changes to the newest version and makes the result visible as version `sequence`.
+    #[cfg(test)]
+    pub(crate) fn apply(&self, changes: &[ChangelogBatch], sequence: u64) -> Result<()> {
+        let newest = self.current().and_then(|version| version.shards().first().cloned());
+        let mut next = newest.unwrap_or_else(|| self.shard());
         changes.iter().try_for_each(|batch| next.write(batch))?;
-        *own = next.clone();
         self.publish(sequence, vec![next]);
         Ok(())
     }

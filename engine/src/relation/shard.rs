@@ -102,6 +102,22 @@ impl Shard {
         Ok(())
     }
 
+    /// Adds rows by their key. One whose key is there already takes its place if `replace`, else is left out. Says of each
+    /// row whether its key was new.
+    pub(super) fn insert(&mut self, rows: &RecordBatch, replace: bool) -> Result<Vec<bool>> {
+        let encoded = self.codec.encode(rows.columns())?;
+        let mut is_new = Vec::with_capacity(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            let (bytes, key_bytes) = encoded.row(row);
+            let new = self.find(&bytes[..key_bytes]).is_none();
+            if new || replace {
+                self.set(bytes, key_bytes, 1);
+            }
+            is_new.push(new);
+        }
+        Ok(is_new)
+    }
+
     /// The slot of an encoded key.
     pub(super) fn find(&self, key: &[u8]) -> Option<&Slot> {
         let hash = self.codec.hash(key);

@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_millis(25);
 pub(super) enum Report {
     /// Somebody wants the job to end.
     StopAsked(StopMode),
+    /// Somebody wants a checkpoint before its time.
+    CheckpointAsked,
     /// A task has something to say.
     Task {
         /// In which attempt.
@@ -210,7 +212,7 @@ impl Driver {
         while self.stop.is_none() {
             match self.reports.1.recv_deadline(deadline) {
                 Ok(Report::StopAsked(mode)) => self.stop = Some(mode),
-                Ok(Report::Task { .. }) => {}
+                Ok(Report::Task { .. } | Report::CheckpointAsked) => {}
                 Err(_) => return true,
             }
         }
@@ -270,6 +272,7 @@ impl Driver {
                 let kind = if savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Stop };
                 return Ok(Some(Event::StopRequested { kind, now }));
             }
+            Report::CheckpointAsked => return Ok(Some(Event::CheckpointWanted { now })),
             Report::Task { attempt, thread, what } if attempt == self.attempts => (thread, what),
             Report::Task { .. } => return Ok(None),
         };

@@ -65,6 +65,12 @@ impl JobHandle {
         let _ = self.driver.send(Report::StopAsked(mode));
     }
 
+    /// Asks for a checkpoint before its time; nothing happens while one is being taken, or without checkpoints.
+    pub fn checkpoint_early(&self) {
+        // A driver that is gone takes no checkpoints.
+        let _ = self.driver.send(Report::CheckpointAsked);
+    }
+
     /// Waits until the job has ended. Every call gets the same answer.
     pub fn wait(&self) -> Result<JobSummary> {
         let mut view = self.board.lock();
@@ -302,7 +308,7 @@ fn duplicate(error: &Error) -> Error {
         Error::Io { context, source } => {
             Error::Io { context: context.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
         }
-        Error::Expression(_) => Error::data(error.to_string()),
+        Error::Expression(_) | Error::DuplicateKey { .. } => Error::data(error.to_string()),
         Error::Arrow(_) | Error::Internal(_) => Error::internal(error.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use eddyline_engine::runtime::{JobHandle, StopMode};
 use eddyline_sql::jobs::{JobEntry, JobPhase};
 use eddyline_sql::parse::parse_script;
-use eddyline_sql::{Outcome, Session, SqlError};
+use eddyline_sql::{Edits, Outcome, Session, SqlError};
 
 use super::backend::{Answer, Backend, Changes};
 use crate::failure::Failure;
@@ -67,6 +67,7 @@ fn execute(session: &mut Session, sql: &str) -> Result<Answer, SqlError> {
     for statement in &parse_script(sql)? {
         answer = match session.execute(statement)? {
             Outcome::Done(text) => Answer::Done(text),
+            Outcome::Edited { what, rows } => Answer::Done(edited(what, rows)),
             Outcome::Rows { schema, rows } => Answer::Rows { schema, rows },
             Outcome::Started { id, job, bounded } => Answer::Started { id, job: Some(job), bounded },
             Outcome::Changes { schema, changes, job, bounded, append_only } => {
@@ -75,6 +76,16 @@ fn execute(session: &mut Session, sql: &str) -> Result<Answer, SqlError> {
         };
     }
     Ok(answer)
+}
+
+/// What has happened to rows, in words.
+fn edited(what: Edits, rows: usize) -> String {
+    let done = match what {
+        Edits::Insert => "inserted",
+        Edits::Update => "updated",
+        Edits::Delete => "deleted",
+    };
+    format!("{rows} {} {done}", if rows == 1 { "row" } else { "rows" })
 }
 
 impl Backend for Embedded {

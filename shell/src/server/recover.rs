@@ -62,7 +62,7 @@ pub fn recover(
     }
     let dropped = match_views(&mut session, &mut live, &store).map_err(|e| Failure::Message(e.render("")))?;
     let state = (session.catalog(), contents.catalog.len() as u64 + dropped);
-    let engine = Engine::durable(registry, state, store, dir.join("checkpoints"));
+    let engine = Engine::durable(registry, state, store, dir);
     let engine = engine.map_err(|e| Failure::Message(e.render("")))?;
     let engine = Arc::new(engine.with_checkpoint_journals(eddyline_connectors::jdbc::open_journal));
     let mut comebacks = Vec::new();

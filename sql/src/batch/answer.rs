@@ -44,6 +44,14 @@ pub(crate) fn answer(query: BatchQuery, config: JobConfig) -> Result<(Receiver<C
     Ok((receiver, JobHandle::done(config.name)))
 }
 
+impl BatchQuery {
+    /// All its rows.
+    pub(crate) fn rows(&self) -> Result<Vec<RecordBatch>> {
+        let mut rows = Rows::start(self)?;
+        std::iter::from_fn(|| rows.next().transpose()).collect()
+    }
+}
+
 /// A query that runs as it is read.
 struct Rows {
     runtime: Runtime,

@@ -1,4 +1,4 @@
-//! Finite queries: a SELECT that reads nothing but materialized views (and constants) is answered from one version of
+//! Finite queries: a SELECT that reads nothing but materialized views and tables of our own is answered from one version of
 //! each, by DataFusion's physical planner over the logical plan that a continuous query would have.
 //!
 //! Functions, casts and aggregates are ours, so that both give the same values. What only a finite query can do (ORDER BY,
@@ -64,8 +64,19 @@ pub(crate) struct BatchQuery {
     state: SessionState,
 }
 
-/// True when `typed` reads materialized views and nothing that never ends.
+/// True when `typed` reads views and tables of our own, and nothing that never ends.
 pub(crate) fn is_finite(typed: &LogicalPlan) -> Result<bool> {
+    let (views, others) = read(typed)?;
+    Ok(views && !others)
+}
+
+/// True when `typed` reads nothing that never ends.
+pub(crate) fn ends(typed: &LogicalPlan) -> Result<bool> {
+    Ok(!read(typed)?.1)
+}
+
+/// Whether `typed` reads views or tables of our own, and whether anything else.
+fn read(typed: &LogicalPlan) -> Result<(bool, bool)> {
     let (mut views, mut others) = (false, false);
     typed.apply_with_subqueries(|node| {
         match node {
@@ -78,7 +89,7 @@ pub(crate) fn is_finite(typed: &LogicalPlan) -> Result<bool> {
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(views && !others)
+    Ok((views, others))
 }
 
 /// Names of the materialized views that `typed` reads.

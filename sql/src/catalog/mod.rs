@@ -132,6 +132,19 @@ impl Catalog {
         self.names().into_iter().filter(is_view).collect()
     }
 
+    /// The table of our own of this name, if there is one; a temporary object may hide it.
+    pub fn own_table(&self, name: &str) -> Option<&Arc<CatalogTable>> {
+        match self.find(name) {
+            Some(CatalogObject::Table(table)) if table.is_own() && !self.temporary.contains_key(name) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// Names of all tables of our own.
+    pub fn own_tables(&self) -> Vec<&str> {
+        self.names().into_iter().filter(|name| self.own_table(name).is_some()).collect()
+    }
+
     /// Adds a table. `query_columns` are the names and types of the query behind `AS`, if there is one. False when
     /// the table is there already and the statement says `IF NOT EXISTS`.
     pub fn create_table(&mut self, create: &CreateTable, query_columns: &[(String, ColumnType)]) -> Result<bool> {
@@ -273,7 +286,8 @@ impl Catalog {
     }
 }
 
-fn word(kind: ObjectKind) -> &'static str {
+/// What an object of this kind is called in a sentence.
+pub(crate) fn word(kind: ObjectKind) -> &'static str {
     match kind {
         ObjectKind::Table => "table",
         ObjectKind::View => "view",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use eddyline_engine::connector::{ColumnKind, TableColumn, TableDescription};
 use sqlparser::ast::{Expr, visit_expressions};
 use sqlparser::tokenizer::Location;
@@ -58,6 +59,25 @@ impl CatalogTable {
         table.validate().map_err(|e| if e.position.is_none() { e.at(create.name.position) } else { e })?;
         table.close_key();
         Ok(table)
+    }
+
+    /// True for a table whose rows we keep ourselves: it says of no other system where they are.
+    pub fn is_own(&self) -> bool {
+        let metadata = |column: &ColumnDefinition| matches!(column.kind, ColumnDefinitionKind::Metadata { .. });
+        let plain = self.options.is_empty() && self.partition_keys.is_empty() && self.distribution.is_none();
+        let kept = plain && self.watermark.is_none() && !self.columns.iter().any(metadata);
+        cfg!(feature = "batch") && kept && self.columns.iter().any(|column| column.is_physical())
+    }
+
+    /// The columns that rows of the table have, without those that are computed.
+    pub fn stored_schema(&self) -> SchemaRef {
+        self.description(&BTreeMap::new()).sink_schema()
+    }
+
+    /// The places of the columns of the primary key among those that are stored.
+    pub fn stored_key(&self) -> Option<Vec<usize>> {
+        let (key, schema) = (self.primary_key.as_ref()?, self.stored_schema());
+        Some(key.columns.iter().filter_map(|name| schema.index_of(name).ok()).collect())
     }
 
     /// The column of this name.

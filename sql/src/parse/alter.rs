@@ -66,7 +66,11 @@ fn changes(cursor: &mut Cursor<'_>, add: bool) -> Parsed<Vec<AlterAction>> {
 /// One column (with what may stand behind it), watermark or key.
 fn change(cursor: &mut Cursor<'_>, add: bool) -> Parsed<Vec<AlterAction>> {
     let at = cursor.position();
-    Ok(match create::element(cursor)? {
+    let element = create::element(cursor)?;
+    if let Element::Column(_, Some(key)) | Element::PrimaryKey(key) = &element {
+        create::refuse_enforced(key)?;
+    }
+    Ok(match element {
         Element::Column(column, key) => {
             let place = column_position(cursor)?;
             let first = match add {

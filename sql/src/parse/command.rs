@@ -1,4 +1,4 @@
-//! The short statements: DROP, SHOW, DESCRIBE, SET, RESET, USE, STOP JOB, SUBSCRIBE.
+//! The short statements: DROP, SHOW, DESCRIBE, SET, RESET, USE, STOP JOB, SUBSCRIBE, FLUSH.
 
 use sqlparser::tokenizer::Token;
 
@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Parsed};
 use super::failure::{refuse, unsupported};
 use crate::statement::{Drop, ObjectKind, Show, ShowFilter, ShowKind, Statement};
 
-/// `DROP [TEMPORARY] TABLE|[MATERIALIZED] VIEW [IF EXISTS] name`; `DROP` is taken already.
+/// `DROP [TEMPORARY] TABLE|[MATERIALIZED] VIEW [IF EXISTS] name [RESTRICT|CASCADE]`; `DROP` is taken already.
 pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let at = cursor.position();
     let temporary = cursor.take(&["TEMPORARY"]);
@@ -29,15 +29,15 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     };
     let (if_exists, name) = (cursor.if_exists(), cursor.table_name()?);
     let behavior = match kind {
-        ObjectKind::MaterializedView => cursor.take_one(&["RESTRICT", "CASCADE"]),
-        _ => None,
+        ObjectKind::MaterializedView | ObjectKind::Table => cursor.take_one(&["RESTRICT", "CASCADE"]),
+        ObjectKind::View => None,
     };
     Ok(Statement::Drop(Drop { kind, name, temporary, if_exists, cascade: behavior == Some("CASCADE") }))
 }
 
 /// The command that begins here, if one does.
 pub(super) fn command(cursor: &mut Cursor<'_>) -> Option<Parsed<Statement>> {
-    let word = cursor.take_one(&["SET", "RESET", "SHOW", "DESCRIBE", "DESC", "USE", "STOP", "SUBSCRIBE"])?;
+    let word = cursor.take_one(&["SET", "RESET", "SHOW", "DESCRIBE", "DESC", "USE", "STOP", "SUBSCRIBE", "FLUSH"])?;
     Some(match word {
         "SET" => set(cursor),
         "RESET" => reset(cursor),
@@ -45,6 +45,7 @@ pub(super) fn command(cursor: &mut Cursor<'_>) -> Option<Parsed<Statement>> {
         "USE" => use_name(cursor),
         "STOP" => stop_job(cursor),
         "SUBSCRIBE" => subscribe(cursor),
+        "FLUSH" => Ok(Statement::Flush),
         _ => describe(cursor),
     })
 }

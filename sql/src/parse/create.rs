@@ -77,6 +77,7 @@ fn create_materialized_view(cursor: &mut Cursor<'_>) -> Parsed<CreateMaterialize
     let name = cursor.table_name()?;
     let at = cursor.position();
     let Elements { columns: typed, order: columns, watermark, primary_key } = elements(cursor)?;
+    primary_key.as_ref().map_or(Ok(()), refuse_enforced)?;
     if !typed.is_empty() || watermark.is_some() {
         return Err(refuse(
             "A materialized view has the types of its query.",
@@ -138,6 +139,9 @@ fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Parsed<CreateTable>
         ));
     }
     let Elements { columns, order: column_order, watermark, primary_key } = elements;
+    if temporary || like.is_some() || !options.is_empty() {
+        primary_key.as_ref().map_or(Ok(()), refuse_enforced)?;
+    }
     Ok(CreateTable {
         name,
         temporary,
@@ -222,7 +226,7 @@ pub(super) fn element(cursor: &mut Cursor<'_>) -> Parsed<Element> {
     typed_column(cursor, name, position)
 }
 
-/// `INT [NOT NULL] [METADATA [FROM 'key'] [VIRTUAL]] [PRIMARY KEY NOT ENFORCED] [COMMENT 'text']`
+/// `INT [NOT NULL] [METADATA [FROM 'key'] [VIRTUAL]] [PRIMARY KEY [NOT ENFORCED]] [COMMENT 'text']`
 fn typed_column(cursor: &mut Cursor<'_>, name: String, position: Location) -> Parsed<Element> {
     let mut data_type = column_type(&mut cursor.parser)?;
     let mut key = None;
@@ -230,9 +234,9 @@ fn typed_column(cursor: &mut Cursor<'_>, name: String, position: Location) -> Pa
         let at = cursor.position();
         let constraint = if cursor.take(&["CONSTRAINT"]) { Some(cursor.name()?) } else { None };
         cursor.expect(&["PRIMARY", "KEY"])?;
-        not_enforced(cursor, at)?;
         data_type.nullable = false;
-        key = Some(PrimaryKey { name: constraint, columns: vec![name.clone()], position: at });
+        let enforced = enforced(cursor);
+        key = Some(PrimaryKey { name: constraint, columns: vec![name.clone()], enforced, position: at });
     }
     let kind = if cursor.take(&["METADATA"]) {
         let metadata = if cursor.take(&["FROM"]) { cursor.string()? } else { name.clone() };
@@ -254,25 +258,31 @@ pub(super) fn watermark(cursor: &mut Cursor<'_>) -> Parsed<Watermark> {
     Ok(Watermark { column, expr, position })
 }
 
-/// `[CONSTRAINT name] PRIMARY KEY (columns) NOT ENFORCED`
+/// `[CONSTRAINT name] PRIMARY KEY (columns) [NOT ENFORCED]`
 pub(super) fn primary_key(cursor: &mut Cursor<'_>) -> Parsed<PrimaryKey> {
     let position = cursor.position();
     let name = if cursor.take(&["CONSTRAINT"]) { Some(cursor.name()?) } else { None };
     cursor.expect(&["PRIMARY", "KEY"])?;
     let columns = cursor.names_in_parens()?;
-    not_enforced(cursor, position)?;
-    Ok(PrimaryKey { name, columns, position })
+    Ok(PrimaryKey { name, columns, enforced: enforced(cursor), position })
 }
 
-fn not_enforced(cursor: &mut Cursor<'_>, at: Location) -> Parsed<()> {
-    if cursor.take(&["NOT", "ENFORCED"]) {
+fn enforced(cursor: &mut Cursor<'_>) -> bool {
+    !cursor.take(&["NOT", "ENFORCED"]) && {
+        cursor.take(&["ENFORCED"]);
+        true
+    }
+}
+
+/// Refuses a key that somebody would have to enforce in a system that is not ours.
+pub(super) fn refuse_enforced(key: &PrimaryKey) -> Parsed<()> {
+    if !key.enforced {
         return Ok(());
     }
-    cursor.take(&["ENFORCED"]);
     let message = "Flink doesn't support ENFORCED mode for PRIMARY KEY constraint. ENFORCED/NOT ENFORCED controls if \
                    the constraint checks are performed on the incoming/outgoing data. Flink does not own the data \
                    therefore the only supported mode is the NOT ENFORCED mode";
-    Err(refuse(message, "write PRIMARY KEY … NOT ENFORCED", at))
+    Err(refuse(message, "write PRIMARY KEY … NOT ENFORCED", key.position))
 }
 
 /// `DISTRIBUTED BY [HASH|RANGE] (c) [INTO n BUCKETS]` or `DISTRIBUTED INTO n BUCKETS`, kept as text.

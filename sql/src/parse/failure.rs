@@ -140,6 +140,10 @@ const STATEMENTS: &[&str] = &[
     "USE",
     "STOP",
     "SUBSCRIBE",
+    "UPDATE",
+    "DELETE",
+    "TRUNCATE",
+    "FLUSH",
     "BEGIN",
 ];
 

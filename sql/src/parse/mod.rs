@@ -47,6 +47,7 @@ mod expression;
 mod failure;
 mod hints;
 mod json;
+mod mutation;
 mod script;
 mod shapes;
 mod source;

@@ -7,12 +7,11 @@ use sqlparser::tokenizer::Token;
 use super::cursor::{Cursor, Parsed, is_word};
 use super::failure::{refuse, unknown_statement, unsupported};
 use super::hints::read_options;
-use super::{alter, command, create};
+use super::{alter, command, create, mutation};
 use crate::statement::{Explain, Insert, OnConflict, Statement, TableName};
 
 /// Statements of Flink's that we know by name only.
-const UNSUPPORTED: &[&str] =
-    &["DELETE", "UPDATE", "TRUNCATE", "ANALYZE", "CALL", "COMPILE", "LOAD", "UNLOAD", "ADD", "REMOVE", "REPLACE"];
+const UNSUPPORTED: &[&str] = &["ANALYZE", "CALL", "COMPILE", "LOAD", "UNLOAD", "ADD", "REMOVE", "REPLACE"];
 
 /// The statement that begins here.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
@@ -38,7 +37,7 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
             _ => alter::alter(cursor),
         };
     }
-    if let Some(statement) = command::command(cursor) {
+    if let Some(statement) = command::command(cursor).or_else(|| mutation::mutation(cursor)) {
         return statement;
     }
     if let Some(word) = UNSUPPORTED.iter().find(|word| is_word(&first, word)) {
@@ -146,6 +145,7 @@ fn explain(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         Statement::Query(_)
         | Statement::Insert(_)
         | Statement::StatementSet(_)
+        | Statement::Mutation(_)
         | Statement::CreateMaterializedView(_) => {
             Ok(Statement::Explain(Explain { details, statement: Box::new(inner) }))
         }

@@ -98,10 +98,7 @@ impl Tables {
         hint: &BTreeMap<String, String>,
     ) -> Result<Arc<dyn TableSource>> {
         let name = view.name();
-        if let Some(key) = hint.keys().next() {
-            let message = format!("materialized view '{name}' has no options, not '{key}' either");
-            return Err(SqlError::new(SqlState::InvalidParameter, message).with_hint("leave out the hint").into());
-        }
+        refuse_hint(&format!("materialized view '{name}'"), hint)?;
         let relation = self.relations.get(name).ok_or_else(|| {
             SqlError::new(SqlState::UndefinedTable, format!("materialized view '{name}' was dropped"))
         })?;
@@ -113,7 +110,7 @@ impl Tables {
         table: &CatalogTable,
         hint: &BTreeMap<String, String>,
     ) -> Result<Arc<dyn TableSource>> {
-        let relation = TableRelation::new(table.name.clone(), table.description(hint), self.registry.clone());
+        let relation = self.table_relation(table, hint)?;
         let computed = table.columns.iter().any(|c| matches!(c.kind, ColumnDefinitionKind::Computed { .. }));
         let key = self.normalized_key(&relation)?;
         if !computed && table.watermark.is_none() && key.is_empty() {
@@ -138,6 +135,20 @@ impl Tables {
             plan = Normalize::try_new(plan, &key)?.into_plan();
         }
         Ok(Arc::new(PlannedRelation::new(plan)))
+    }
+
+    /// Where the rows of a table are: with us, or behind a connector.
+    fn table_relation(&self, table: &CatalogTable, hint: &BTreeMap<String, String>) -> Result<TableRelation> {
+        let description = table.description(hint);
+        if self.catalog.own_table(&table.name).is_none() {
+            return Ok(TableRelation::new(table.name.clone(), description, self.registry.clone()));
+        }
+        refuse_hint(&format!("table '{}'", table.name), hint)?;
+        let relation = self
+            .relations
+            .get(&table.name)
+            .ok_or_else(|| SqlError::new(SqlState::UndefinedTable, format!("table '{}' was dropped", table.name)))?;
+        Ok(TableRelation::of_relation(description, relation, self.fed.clone()))
     }
 
     /// The key by which a table must be normalized; empty when its changes are exact as they are read.
@@ -179,6 +190,13 @@ impl Tables {
         let planner = SqlToRel::new_with_options(&context, parser_options());
         planner.sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
+}
+
+/// Relations have no options that a hint could change.
+fn refuse_hint(title: &str, hint: &BTreeMap<String, String>) -> Result<()> {
+    let Some(key) = hint.keys().next() else { return Ok(()) };
+    let message = format!("{title} has no options, not '{key}' either");
+    Err(SqlError::new(SqlState::InvalidParameter, message).with_hint("leave out the hint").into())
 }
 
 fn proctime_marks() -> std::collections::BTreeMap<String, String> {

@@ -3,6 +3,7 @@
 
 mod readers;
 mod rows;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use eddyline_engine::ChangelogBatch;
-use eddyline_sql::{Outcome, Shape, SqlError};
+use eddyline_sql::{Edits, Outcome, Shape, SqlError};
 use pgwire::messages::data::{DataRow, RowDescription};
 
+use super::copy::Form;
 use super::encode::{encode, encode_changes};
 use super::running::Running;
 use super::types::{Column, columns, op_column};
@@ -21,6 +22,8 @@ pub enum Answer {
     Tag(String),
     /// Rows.
     Rows(Rows),
+    /// Rows that are written out.
+    Copy(Rows, Form),
     /// Rows of a cursor, which goes on afterwards.
     Fetch {
         /// The cursor.
@@ -220,6 +223,9 @@ impl Answer {
     pub fn of(outcome: Outcome, tag: &str) -> Self {
         match outcome {
             Outcome::Done(_) => Answer::Tag(tag.to_string()),
+            Outcome::Edited { what: Edits::Insert, rows } => Answer::Tag(format!("INSERT 0 {rows}")),
+            Outcome::Edited { what: Edits::Update, rows } => Answer::Tag(format!("UPDATE {rows}")),
+            Outcome::Edited { what: Edits::Delete, rows } => Answer::Tag(format!("DELETE {rows}")),
             Outcome::Rows { schema, rows } => Answer::Rows(Rows::ready(&schema, vec![rows], "SHOW")),
             Outcome::Changes { schema, changes, job, bounded, append_only } => {
                 let running = Running::new(changes, job);

@@ -94,7 +94,7 @@ impl Connection {
                         self.skipping = !self.extended(message).await?;
                     }
                 }
-                // COPY is not offered; what a client sends for one goes nowhere.
+                // There is no COPY … FROM; what a client sends for one goes nowhere.
                 Front::CopyData(_) | Front::CopyDone(_) | Front::CopyFail(_) => {}
                 _ => return self.leave(PgWireError::InvalidMessageType(0)).await,
             }
@@ -151,6 +151,7 @@ impl Connection {
                     self.send_rows(&mut rows, None, &formats, &mut cancel).await?;
                     self.complete(rows.tag()).await?;
                 }
+                Answer::Copy(rows, form) => self.copy_out(rows, form, &mut cancel).await?,
                 Answer::Fetch { name, count, discard: true } => self.pass_over(&name, count, &mut cancel).await?,
                 Answer::Fetch { name, count, .. } => self.fetch(&name, count, &formats, true, &mut cancel).await?,
             }
@@ -191,6 +192,10 @@ impl Connection {
                 let answer = self.answer(*query, cancel).await?;
                 self.declare(name, hold, answer)
             }
+            Request::Copy { query, form } => match self.answer(*query, cancel).await? {
+                Answer::Rows(rows) => Ok(Answer::Copy(rows, form)),
+                _ => Err(SqlError::unsupported("COPY is for a query").into()),
+            },
             other => self.answer(other, cancel).await,
         }
     }
@@ -200,6 +205,7 @@ impl Connection {
             Request::Statement(statement) => self.statement(statement).await,
             Request::Command(command) => self.command(command).await,
             Request::Declare { .. } => Err(SqlError::unsupported("a cursor is for a query").into()),
+            Request::Copy { .. } => Err(SqlError::unsupported("COPY is for a query").into()),
             Request::Catalog { sql, parameters } => {
                 let door = Arc::clone(&self.door);
                 let asked = door.catalog.ask(&sql, &parameters);
@@ -324,6 +330,7 @@ fn tag(statement: &Statement) -> &'static str {
         Statement::Set { .. } => "SET",
         Statement::Reset { .. } => "RESET",
         Statement::StopJob { .. } => "STOP JOB",
+        Statement::Flush => "FLUSH",
         Statement::Use { .. } => "USE",
         _ => "OK",
     }

@@ -162,6 +162,7 @@ impl Connection {
             Request::Declare { name, hold, query } => {
                 Request::Declare { name, hold, query: Box::new(self.bound(*query, values)?) }
             }
+            Request::Copy { query, form } => Request::Copy { query: Box::new(self.bound(*query, values)?), form },
             command => command,
         })
     }
@@ -169,7 +170,7 @@ impl Connection {
     /// The types of parameters, as they are read and as the client is told of them.
     async fn parameter_types(&mut self, request: &Request) -> Result<Vec<(FlinkType, u32)>, Failure> {
         let request = match request {
-            Request::Declare { query, .. } => query.as_ref(),
+            Request::Declare { query, .. } | Request::Copy { query, .. } => query.as_ref(),
             other => other,
         };
         match request {
@@ -232,7 +233,7 @@ impl Connection {
             Request::Command(Command::Fetch { name, discard: false, .. }) => {
                 Ok(Some(self.cursors.get(name).ok_or_else(|| cursor::unknown(name))?.rows.header.clone()))
             }
-            Request::Command(_) | Request::Declare { .. } => Ok(None),
+            Request::Command(_) | Request::Declare { .. } | Request::Copy { .. } => Ok(None),
         }
     }
 
@@ -258,6 +259,7 @@ impl Connection {
                     self.complete(tag).await?;
                     return Ok(());
                 }
+                Answer::Copy(rows, form) => return self.copy_out(rows, form, &mut cancel).await,
                 Answer::Fetch { name, count, discard: true } => {
                     return self.pass_over(&name, count, &mut cancel).await;
                 }

@@ -2,7 +2,7 @@
 //!
 //! - `codec`, `login`, `waiting`, `attempts`, `cancel`: from a socket to a client that has logged in, within limits.
 //! - `script`, `command`: what clients send, cut and sorted.
-//! - `connection`, `extended`, `cursor`: the two ways to send statements, and cursors.
+//! - `connection`, `extended`, `cursor`, `copy`: the two ways to send statements, cursors, COPY.
 //! - `answer`, `running`: results on their way, each with its own bounded channel; a slow reader holds back its own query
 //!   and nothing else.
 //! - `types`, `encode`, `text`, `numeric`, `parameter`: values in both directions.
@@ -21,6 +21,7 @@ mod catalog_unfold;
 mod codec;
 mod command;
 mod connection;
+mod copy;
 mod cursor;
 mod encode;
 mod extended;

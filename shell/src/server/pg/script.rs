@@ -12,6 +12,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
 use super::command::{self, Command};
+use super::copy::{self, Copied, Form};
 
 /// Words that only a question about the catalog has, when it names no table.
 const CATALOG_WORDS: &[&str] = &[
@@ -62,6 +63,13 @@ pub enum Request {
         /// The query.
         query: Box<Request>,
     },
+    /// The rows of one of the above, written out.
+    Copy {
+        /// The query.
+        query: Box<Request>,
+        /// How its rows are written.
+        form: Form,
+    },
     /// For the connection.
     Command(Command),
 }
@@ -73,6 +81,13 @@ pub fn requests(sql: &str, catalog: &Catalog) -> Result<Vec<Request>> {
 
 fn request(sql: &str, start: usize, end: usize, catalog: &Catalog) -> Result<Request> {
     let piece = &sql[start..end];
+    if let Some(copy) = copy::parse(&sql[..start], piece)? {
+        let query = match copy.query {
+            Copied::Query(from, to) => request(sql, start + from, start + to, catalog)?,
+            Copied::Table(query) => request(&query, 0, query.len(), catalog)?,
+        };
+        return Ok(Request::Copy { query: Box::new(query), form: copy.form });
+    }
     match command::parse(&sql[..start], piece)? {
         Some(Command::Declare { name, hold, query }) => {
             let begin = query.len() - query.trim_start().len();
@@ -144,7 +159,7 @@ fn mentions_catalog(piece: &str) -> bool {
 
 /// The words outside of strings and comments, in lower case.
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner::new(text);
     std::iter::from_fn(move || {
         while let Some(token) = scanner.next_token() {
             if let Token::Word(start, end) = token {
@@ -157,7 +172,7 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Where the statements of `sql` begin and end: cut at semicolons, except inside a statement set.
 fn pieces(sql: &str) -> Vec<(usize, usize)> {
-    let mut scanner = Scanner { text: sql, at: 0 };
+    let mut scanner = Scanner::new(sql);
     let mut pieces = Vec::new();
     let mut begin: Option<usize> = None;
     let mut end = 0;
@@ -196,20 +211,24 @@ fn is_begin_set(first: &[String]) -> bool {
     first.len() == 3 && first[0] == "begin" && first[1] == "statement" && first[2] == "set"
 }
 
-enum Token {
+pub(super) enum Token {
     Semicolon,
     Word(usize, usize),
     Other(usize, usize),
 }
 
 /// Just enough of a tokenizer to know strings, quoted names, comments, words and semicolons.
-struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Scanner<'_> {
-    fn next_token(&mut self) -> Option<Token> {
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Scanner { text, at: 0 }
+    }
+
+    pub(super) fn next_token(&mut self) -> Option<Token> {
         loop {
             let rest = &self.text[self.at..];
             let c = rest.chars().next()?;
