@@ -68,7 +68,7 @@ pub fn match_new_values(
         let assigned = targets.iter().position(|target| *target == place);
         let (value, own) = column(assigned.map_or(place, |given| width + given));
         let converted = convert(value, own, field, CastMode { safe: false, zone }).ok_or_else(|| {
-            let (from, to) = (ColumnType::from_arrow(own), ColumnType::from_arrow(field));
+            let (from, to) = (ColumnType::from_arrow(own).data_type, ColumnType::from_arrow(field).data_type);
             let message =
                 format!("column '{}' of table '{table}' is of type {to}, the new value of type {from}", field.name());
             SqlError::new(SqlState::DatatypeMismatch, message).with_hint("write CAST(… AS …) around the new value")

@@ -335,6 +335,11 @@ mod tests {
         check("INSERT INTO t VALUES ($1, $2, $3)", &[FlinkType::BigInt, FlinkType::String, FlinkType::Timestamp(3)]);
         check("INSERT INTO t (c, a) VALUES ($2, $1)", &[FlinkType::BigInt, FlinkType::Timestamp(3)]);
         check("VALUES (1)", &[]);
+        check(
+            "UPDATE t SET c = $1, b = UPPER($3) WHERE a = $2",
+            &[FlinkType::Timestamp(3), FlinkType::BigInt, FlinkType::String],
+        );
+        check("DELETE FROM t WHERE a = $1", &[FlinkType::BigInt]);
     }
 
     #[test]

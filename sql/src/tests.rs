@@ -53,3 +53,33 @@ fn random_functions_repeat_with_the_seed_of_the_session() {
     assert_eq!(first, rows(&mut session_at(LEAP_DAY, 7), sql));
     assert_ne!(first, rows(&mut session_at(LEAP_DAY, 8), sql));
 }
+
+fn execute(session: &mut Session, sql: &str) -> crate::Result<()> {
+    parse_script(sql)?.iter().try_for_each(|statement| session.execute(statement).map(drop))
+}
+
+#[cfg(feature = "batch")]
+#[test]
+fn tables_of_our_own_are_read_and_written_in_any_session() {
+    let mut session = Session::new(Registry::default());
+    execute(
+        &mut session,
+        "CREATE TABLE t (id INT PRIMARY KEY, n BIGINT, twice AS n * 2);
+         INSERT INTO t VALUES (1, 10), (2, 20), (3, CAST(NULL AS BIGINT));
+         UPDATE t SET n = n + (SELECT MAX(n) FROM t) WHERE twice > 20",
+    )
+    .unwrap();
+    let expected: [&[&str]; 3] = [&["1", "10", "20"], &["2", "40", "80"], &["3", "", ""]];
+    assert_eq!(rows(&mut session, "SELECT * FROM t ORDER BY id"), expected);
+    let error = execute(&mut session, "DELETE FROM t WHERE id = (SELECT id FROM t WHERE n > 0)").unwrap_err();
+    assert!(error.message.contains("more than one row"), "{error}");
+    let mut other = Session::on(Arc::clone(session.engine()));
+    execute(&mut other, "DELETE FROM t WHERE id = (SELECT MAX(id) FROM t)").unwrap();
+    assert_eq!(rows(&mut session, "SELECT COUNT(*) FROM t"), [["2"]]);
+    // A temporary table of the same name is another table.
+    execute(&mut other, "CREATE TEMPORARY TABLE t (a INT)").unwrap();
+    let error = execute(&mut other, "DELETE FROM t").unwrap_err();
+    assert!(error.message.contains("no table of our own"), "{error}");
+    assert!(execute(&mut other, "SELECT * FROM t").unwrap_err().message.contains("does not define a connector"));
+    assert_eq!(rows(&mut session, "SELECT COUNT(*) FROM t"), [["2"]]);
+}

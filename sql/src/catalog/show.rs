@@ -61,7 +61,8 @@ impl CatalogTable {
         }
         if let Some(key) = &self.primary_key {
             let name = key.name.as_ref().map(|n| format!("CONSTRAINT {} ", quoted(n))).unwrap_or_default();
-            lines.push(format!("{name}PRIMARY KEY ({}) NOT ENFORCED", quoted_list(&key.columns)));
+            let mode = if key.enforced { "" } else { " NOT ENFORCED" };
+            lines.push(format!("{name}PRIMARY KEY ({}){mode}", quoted_list(&key.columns)));
         }
         let kind = if temporary { "TEMPORARY TABLE" } else { "TABLE" };
         let mut text = format!("CREATE {kind} {} (\n  {}\n)", quoted(&self.name), lines.join(",\n  "));

@@ -154,7 +154,7 @@ fn create_table_other_forms() {
     let t = table("CREATE TABLE t (b, a) WITH ('x' = 'y') AS SELECT a, b FROM s");
     assert!(t.query.is_some());
     assert_eq!(t.column_order, ["b", "a"]);
-    let enforced = fails("CREATE TABLE t (id INT, PRIMARY KEY (id) ENFORCED)");
+    let enforced = fails("CREATE TABLE t (id INT, PRIMARY KEY (id) ENFORCED) WITH ('a' = 'b')");
     assert!(enforced.message.contains("Flink doesn't support ENFORCED mode for PRIMARY KEY constraint"), "{enforced}");
     assert!(fails("CREATE TABLE t (a INT) WITH ('k' = '1', 'k' = '2')").message.contains("given twice"));
 }
@@ -214,6 +214,30 @@ fn commands() {
     assert_eq!(explain.details, ["CHANGELOG_MODE", "ESTIMATED_COST"]);
     one("EXPLAIN PLAN FOR INSERT INTO t SELECT 1");
     one("EXPLAIN SELECT 1");
+}
+
+#[test]
+fn rows_of_our_own_tables_change_by_these_forms() {
+    let mutation = |sql: &str| match one(sql) {
+        Statement::Mutation(mutation) => *mutation,
+        other => panic!("{other:?}"),
+    };
+    let query = |sql: &str| mutation(sql).query.to_string();
+    let update = mutation("UPDATE a.t AS x SET `b c` = x.b + 1, d = $1 WHERE x.k IN (1, 2)");
+    let columns: Vec<String> = update.assigned.into_iter().flatten().map(|assigned| assigned.column).collect();
+    assert_eq!((update.table.to_string(), columns), ("a.t".to_string(), vec!["b c".to_string(), "d".to_string()]));
+    assert_eq!(
+        update.query.to_string(),
+        "SELECT x.b + 1 AS `new value 0`, $1 AS `new value 1` FROM `t` AS `x` WHERE x.k IN (1, 2)"
+    );
+    assert_eq!(query("DELETE FROM t x WHERE TRUE"), "SELECT 1 FROM `t` AS `x` WHERE true");
+    assert_eq!(query("DELETE FROM t"), "SELECT 1 FROM `t`");
+    assert!(mutation("TRUNCATE TABLE t").assigned.is_none());
+    assert_eq!(one("FLUSH"), Statement::Flush);
+    one("EXPLAIN UPDATE t SET a = 1");
+    for wrong in ["UPDATE t SET a = 1, a = 2", "UPDATE t", "DELETE t", "DELETE FROM t WHERE", "UPDATE t SET a"] {
+        fails(wrong);
+    }
 }
 
 #[test]

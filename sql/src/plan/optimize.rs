@@ -31,7 +31,7 @@ pub fn analyze(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> 
 
 /// Simplifies a typed plan.
 pub fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
-    optimize_by(vec![], plan)
+    optimize_by(vec![], false, plan)
 }
 
 /// Simplifies a typed plan that DataFusion executes: besides, what it cannot execute is replaced, and limits move to
@@ -41,7 +41,9 @@ pub fn optimize_finite(plan: LogicalPlan) -> Result<LogicalPlan> {
     use datafusion_optimizer::push_down_limit::PushDownLimit;
     use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
     let plan = plan.transform_up_with_subqueries(count_rows)?.data;
-    optimize_by(vec![Arc::new(ReplaceDistinctWithAggregate::new()), Arc::new(PushDownLimit::new())], plan)
+    let more: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(ReplaceDistinctWithAggregate::new()), Arc::new(PushDownLimit::new())];
+    optimize_by(more, true, plan)
 }
 
 /// `COUNT(*)` as `COUNT(1)`, under its name.
@@ -69,7 +71,13 @@ fn one_for_wildcard(expr: datafusion_expr::Expr) -> datafusion_common::tree_node
     }
 }
 
-fn optimize_by(more: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Uncorrelated subqueries for one value become joins, or stay what they are (`keep_subqueries`), for who executes them and
+/// sees when they have more rows.
+fn optimize_by(
+    more: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
+    keep_subqueries: bool,
+    plan: LogicalPlan,
+) -> Result<LogicalPlan> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
@@ -83,7 +91,7 @@ fn optimize_by(more: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPla
     let rules = rules.into_iter().chain(more).collect();
     let mut options = ConfigOptions::default();
     options.optimizer.skip_failed_rules = false;
-    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = keep_subqueries;
     let context = OptimizerContext::new_with_config_options(Arc::new(options));
     Ok(Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})?)
 }

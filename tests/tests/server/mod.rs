@@ -9,6 +9,7 @@ pub mod logins;
 mod psql;
 mod recovery;
 mod subscribe;
+mod tables;
 mod views;
 
 /// An endless source, a sink that forgets, and a view.

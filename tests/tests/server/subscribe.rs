@@ -47,6 +47,6 @@ fn a_subscription_gives_the_rows_and_then_what_changes() {
     let expected = "[('+I', 'ada', 1), ('+I', 'bob', 2)] True\n[('-U', 'ada', 1), ('+U', 'ada', 6)]\nTrue";
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
     let refused = server.psql_error("SUBSCRIBE TO payments");
-    assert!(refused.contains("not a materialized view") && refused.contains("HINT"), "{refused}");
+    assert!(refused.contains("neither a materialized view") && refused.contains("HINT"), "{refused}");
     assert!(server.psql_error("SUBSCRIBE TO nothing").contains("42P01"));
 }

@@ -119,6 +119,9 @@ impl<'a> Words<'a> {
 
     /// What stands between the parenthesis that is next and its partner.
     fn parenthesized(&mut self) -> Option<(usize, usize)> {
+        if self.peek() != "(" {
+            return None;
+        }
         let (open, mut depth) = (self.next, 0);
         for place in open..self.tokens.len() {
             let (start, end) = self.tokens[place];
@@ -129,7 +132,7 @@ impl<'a> Words<'a> {
             }
             if depth == 0 {
                 self.next = place + 1;
-                return (place > open).then(|| (self.tokens[open].1, start));
+                return Some((self.tokens[open].1, start));
             }
         }
         None
@@ -248,11 +251,8 @@ impl Form {
 
     /// The line of column names, if there is to be one.
     fn head(&self, names: impl Iterator<Item = String>) -> Option<Bytes> {
-        if self.is_binary() {
-            return Some(Bytes::from_static(BINARY_HEAD));
-        }
         let names: Vec<Option<Vec<u8>>> = names.map(|name| Some(name.into_bytes())).collect();
-        self.header.then(|| self.line(&names))
+        (self.header && !self.is_binary()).then(|| self.line(&names))
     }
 
     /// A row.
@@ -336,9 +336,12 @@ impl Connection {
             self.stream().feed(Back::CopyData(CopyData::new(head))).await?;
         }
         let formats = form.formats();
+        // As PostgreSQL has it, this is no message of its own.
+        let mut mark = if form.is_binary() { BINARY_HEAD } else { &[] };
         while let Some(batch) = self.next_rows(&mut rows, ROWS, &formats, cancel).await? {
             for row in batch {
-                self.stream().feed(Back::CopyData(CopyData::new(form.row(row)))).await?;
+                let data = with_mark(&mut mark, form.row(row));
+                self.stream().feed(Back::CopyData(CopyData::new(data))).await?;
             }
             if !rows.has_more_now() {
                 tokio::select! {
@@ -348,11 +351,20 @@ impl Connection {
             }
         }
         if form.is_binary() {
-            self.stream().feed(Back::CopyData(CopyData::new(Bytes::from_static(BINARY_END)))).await?;
+            let data = with_mark(&mut mark, Bytes::from_static(BINARY_END));
+            self.stream().feed(Back::CopyData(CopyData::new(data))).await?;
         }
         self.stream().feed(Back::CopyDone(CopyDone::new())).await?;
         self.complete(format!("COPY {}", rows.sent())).await?;
         Ok(())
+    }
+}
+
+/// `data` behind `mark`, when it was not sent yet.
+fn with_mark(mark: &mut &'static [u8], data: Bytes) -> Bytes {
+    match std::mem::take(mark) {
+        [] => data,
+        mark => [mark, &data].concat().into(),
     }
 }
 
