@@ -80,11 +80,11 @@ struct Follower {
 
 impl Follower {
     fn rows(&self, changes: &[ChangelogBatch], version: u64) -> EngineResult<Polled> {
+        if changes.is_empty() {
+            return Ok(Polled::Nothing);
+        }
         let marked = changes.iter().map(|batch| self.marked(batch, version)).collect::<EngineResult<Vec<_>>>()?;
-        Ok(match ChangelogBatch::concat(&marked)? {
-            batch if batch.is_empty() => Polled::Nothing,
-            batch => Polled::Rows { split: self.split.clone(), batch },
-        })
+        Ok(Polled::Rows { split: self.split.clone(), batch: ChangelogBatch::concat(&marked)? })
     }
 
     /// Rows with what they do and their version before them.

@@ -284,7 +284,7 @@ fn clients_write_rows_and_copy_them_out() {
         "Key (id)=(1) already exists",
         r#"[(1, 'n1\t\\"', Decimal('1.25')), (2, 'n2\t\\"', Decimal('2.50')), (3, 'n3\t\\"', Decimal('3.75')), (5, None, Decimal('9.99'))]"#,
         "[(1, datetime.date(2020, 10, 10)), (2, datetime.date(2020, 10, 10)), (3, datetime.date(2020, 10, 10)), (5, datetime.date(2020, 10, 10))]",
-        r#"[b'1,"n1\t\\""""', b'2,"n2\t\\""""', b'3,"n3\t\\""""', b'5,', b'id,name']"#,
+        r#"[b'1,"n1\t\\"""', b'2,"n2\t\\"""', b'3,"n3\t\\"""', b'5,', b'id,name']"#,
         "['+I', 1, 1]",
         "[['-U', 1, 1], ['+U', 1, 2], ['-D', 1, 2]]",
         "cancelled",
