@@ -47,7 +47,8 @@ pub struct Relations {
 
 impl Relations {
     /// The relations of all materialized views of `catalog`, which have no version yet, and of all its tables of our own,
-    /// with the rows that their logs in `logs` hold. Logs of other tables, which were being dropped, are deleted.
+    /// with the rows that their logs in `logs` hold. Logs of tables that are gone from the catalog get `.dropped` behind
+    /// their names: the process died while they were dropped, or the catalog is not the one that it was.
     pub(crate) fn of(catalog: &Catalog, logs: PathBuf) -> Result<Self> {
         let failed = |e| SqlError::new(SqlState::IoError, format!("{} cannot be used: {e}", logs.display()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs).map_err(failed)?;
@@ -66,8 +67,8 @@ impl Relations {
         }
         for entry in fs::read_dir(&logs).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if !known.contains(&path) {
-                fs::remove_file(&path).map_err(failed)?;
+            if !known.contains(&path) && path.extension().is_some_and(|extension| extension == "log") {
+                fs::rename(&path, path.with_extension("log.dropped")).map_err(failed)?;
             }
         }
         Ok(relations)
@@ -89,7 +90,7 @@ impl Relations {
             None => Table::in_memory(&table.name, schema, key)?,
             Some(logs) => {
                 let path = logs.join(log_name(&table.name));
-                // What an earlier table of this name has left if the process died while it was dropped.
+                // What an earlier table of this name has left if it could not be deleted.
                 match fs::remove_file(&path) {
                     Err(e) if e.kind() != ErrorKind::NotFound => {
                         let message = format!("{} cannot be deleted: {e}", path.display());
@@ -134,6 +135,15 @@ impl Relations {
             None => {}
         }
         Ok(())
+    }
+
+    /// Takes a table without rows away; false when it has some.
+    pub(crate) fn remove_empty(&self, name: &str) -> Result<bool> {
+        let removed = self.table(name).map_or(Ok(true), |table| table.remove_empty())?;
+        if removed {
+            self.lock().remove(name);
+        }
+        Ok(removed)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {

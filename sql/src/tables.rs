@@ -46,7 +46,9 @@ impl Session {
             let was_own = catalog.own_table(name).is_some();
             let altered = catalog.alter_table(alter)?;
             if altered && (was_own || catalog.own_tables().len() > before) {
-                relations.remove(name)?;
+                if !relations.remove_empty(name)? {
+                    return Err(has_rows(&alter.name));
+                }
                 for own in catalog.own_tables().into_iter().filter(|own| relations.table(own).is_none()) {
                     declare(&relations, catalog, own)?;
                 }
@@ -60,11 +62,6 @@ impl Session {
         let refuse = |message: String, hint: &str| {
             Err(SqlError::new(SqlState::NotReady, message).with_hint(hint).at(name.position))
         };
-        let rows = self.engine.relations().get(name.table()).and_then(|relation| relation.current());
-        if rows.is_some_and(|version| version.rows() > 0) {
-            let hint = "make another table and fill it with INSERT INTO … SELECT … FROM this one";
-            return refuse(format!("table '{name}' has rows, and cannot be changed"), hint);
-        }
         let catalog = self.catalog();
         if let Some((_, reader)) = catalog.dependents(name.table()).first() {
             return refuse(format!("table '{name}' cannot be changed: '{reader}' reads it"), "drop the reader first");
@@ -78,6 +75,12 @@ impl Session {
             None => Ok(()),
         }
     }
+}
+
+fn has_rows(name: &TableName) -> SqlError {
+    SqlError::new(SqlState::NotReady, format!("table '{name}' has rows, and cannot be changed"))
+        .with_hint("make another table and fill it with INSERT INTO … SELECT … FROM this one")
+        .at(name.position)
 }
 
 /// Makes the rows of a table, if it is one of our own.

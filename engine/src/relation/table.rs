@@ -191,7 +191,19 @@ impl Table {
 
     /// The table goes: what is being written comes to its end, readers learn it, and the log is deleted.
     pub fn remove(&self) -> Result<()> {
+        self.end(&mut self.lock())
+    }
+
+    /// The same if it has no rows; else nothing happens, and the answer is false.
+    pub fn remove_empty(&self) -> Result<bool> {
         let mut writer = self.lock();
+        if self.relation.current().is_some_and(|version| version.rows() > 0) {
+            return Ok(false);
+        }
+        self.end(&mut writer).map(|()| true)
+    }
+
+    fn end(&self, writer: &mut Writer) -> Result<()> {
         writer.dropped = true;
         self.relation.close("was dropped");
         writer.log.take().map_or(Ok(()), TableLog::delete)

@@ -121,7 +121,7 @@ fn views_and_jobs_read_tables_and_flush_waits_for_them() {
     }
     for (sql, text) in [
         ("DROP TABLE prices", "it is read by materialized view 'income'"),
-        ("ALTER TABLE prices DROP price", "has rows"),
+        ("ALTER TABLE prices DROP price", "reads it"),
     ] {
         assert!(server.psql_error(sql).contains(text), "{sql}");
     }

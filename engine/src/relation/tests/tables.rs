@@ -73,6 +73,7 @@ fn what_was_answered_is_there_after_opening_again() {
     assert_eq!(again.relation().snapshot(NOW).unwrap().number(), number, "numbers of versions go on");
     add(&again, &[(None, 9, 9)], OnDuplicate::Refuse).unwrap();
     assert_eq!(again.relation().snapshot(NOW).unwrap().number(), number + 1);
+    assert!(!again.remove_empty().unwrap() && log(&dir).exists(), "it has rows");
     again.remove().unwrap();
     assert!(!log(&dir).exists());
     assert!(add(&again, &[(None, 8, 8)], OnDuplicate::Refuse).is_err(), "it was dropped");
