@@ -142,10 +142,10 @@ fn a_job_with_only_damaged_checkpoints_does_not_start_empty() {
 }
 
 /// A small file system in memory; gone when dropped.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(path: &Path) -> Self {
+    pub(crate) fn mount(path: &Path) -> Self {
         assert!(is_root(), "mounting a small disk needs root: run the tests as root");
         fs::create_dir_all(path).expect("a folder to mount at");
         let status = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(path).status();
@@ -157,12 +157,12 @@ impl SmallDisk {
         self.0.join("filler")
     }
 
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = fs::File::create(self.filler()).expect("a file on the small disk");
         while file.write_all(&[0; 512]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub(crate) fn free(&self) {
         fs::remove_file(self.filler()).expect("the filler is there");
     }
 }

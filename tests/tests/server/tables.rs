@@ -8,6 +8,8 @@ use eddyline_tests::server::Server;
 use eddyline_tests::services::kafka;
 use eddyline_tests::services::process::wait_for;
 
+use crate::failures::SmallDisk;
+
 const LIMIT: Duration = Duration::from_secs(90);
 
 const USERS: &str = "CREATE TABLE users (id INT PRIMARY KEY, name STRING NOT NULL, score DECIMAL(10, 2))";
@@ -225,6 +227,25 @@ fn a_damaged_log_keeps_the_server_from_starting_and_is_named() {
     fs::write(&log, good).expect("repair");
     server.start_again();
     assert_eq!(server.psql("SELECT COUNT(*) FROM users"), "2");
+}
+
+#[test]
+fn a_statement_that_finds_the_disk_full_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = SmallDisk::mount(&folder.path().join("data/tables"));
+    let mut server = Server::start_in(folder, &[]);
+    server.psql(USERS);
+    server.psql("INSERT INTO users VALUES (1, 'ada', 1)");
+    disk.fill();
+    let error = server.psql_error("INSERT INTO users SELECT id + 1, REPEAT('x', 10000), score FROM users");
+    assert!(error.contains("58030") && error.contains("No space left on device"), "{error}");
+    assert!(server.psql_error("CREATE TABLE more (a INT)").contains("58030"));
+    assert_eq!(server.psql("SELECT * FROM users; SHOW TABLES"), "1|ada|1.00\nusers");
+    disk.free();
+    server.psql("INSERT INTO users VALUES (2, 'bob', 2)");
+    server.kill();
+    server.start_again();
+    assert_eq!(server.psql("SELECT id FROM users ORDER BY id"), "1\n2");
 }
 
 /// Values as parameters in both formats, counts of rows, COPY in all formats, a subscription that is copied.

@@ -29,11 +29,10 @@ fn shape(text: &str) -> String {
     shape
 }
 
-/// Compares the screen with the capture in the guide, or puts it there.
+/// Waits until the screen is the capture in the guide, or puts it there.
 #[track_caller]
 fn check(terminal: &Terminal, name: &str) {
-    let screen: Vec<String> = terminal.screen().lines().map(|line| line.trim_end().to_string()).collect();
-    let screen = screen.join("\n");
+    let trimmed = |screen: &str| screen.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     let path = workspace().join("docs/shell.md");
     let guide = fs::read_to_string(&path).expect("the guide");
     let (before, behind) = marks(name);
@@ -41,14 +40,13 @@ fn check(terminal: &Terminal, name: &str) {
         guide.find(&before).unwrap_or_else(|| panic!("{} has no capture '{name}'", path.display())) + before.len();
     let end = start + guide[start..].find(&behind).expect("the end of the capture");
     if std::env::var_os("EDDYLINE_BLESS").is_some() {
+        let screen = trimmed(&terminal.screen());
         fs::write(&path, format!("{}{screen}{}", &guide[..start], &guide[end..])).expect("the guide can be written");
         return;
     }
-    let (shown, written) = (shape(&screen), shape(&guide[start..end]));
-    assert!(
-        shown == written,
-        "capture '{name}' of the guide is not what is shown:\n{screen}\nEDDYLINE_BLESS=1 accepts it"
-    );
+    let written = shape(&guide[start..end]);
+    let what = format!("the capture '{name}' of the guide; EDDYLINE_BLESS=1 accepts what it shows");
+    terminal.waits(&what, |screen| shape(&trimmed(screen)) == written);
 }
 
 /// A terminal of the size that fits a page.
