@@ -1,6 +1,7 @@
-//! What the whole-program tests share: the program, the checkpoints it writes, and the services it talks to.
+//! What the whole-program tests share: the program, the checkpoints it writes, the services it talks to, and chance.
 
 pub mod browser;
+pub mod chance;
 pub mod changelog;
 pub mod checkpoints;
 pub mod committed;

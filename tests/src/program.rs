@@ -89,23 +89,30 @@ impl Program {
 
     /// Waits until it is stopped by SIGSTOP.
     pub fn wait_until_paused(&mut self) {
-        let stat = format!("/proc/{}/stat", self.child.id());
-        wait_for("the program to pause", LIMIT, || {
-            self.assert_running();
-            let text = std::fs::read_to_string(&stat).unwrap_or_default();
-            // The state follows the name, which is in parentheses.
-            text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
-        });
+        wait_for("the program to pause", LIMIT, || self.is_paused().then_some(()));
+    }
+
+    /// True while it is stopped by SIGSTOP; panics with its output when it has ended.
+    pub fn is_paused(&mut self) -> bool {
+        self.assert_running();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The state follows the name, which is in parentheses.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        wait_for("the end of the program", LIMIT, || self.child.try_wait().expect("a child of ours"))
+        wait_for("the end of the program", LIMIT, || self.ended())
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
     }
 
     /// Panics with its output when it has ended.
     pub fn assert_running(&mut self) {
-        if let Some(status) = self.child.try_wait().expect("a child of ours") {
+        if let Some(status) = self.ended() {
             panic!("the program ended with {status}:\n{}", self.output());
         }
     }

@@ -5,13 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use eddyline_tests::chance::{pass, random};
 use eddyline_tests::checkpoints::{newest, wait_for_newer};
 use eddyline_tests::program::{Program, run_sql};
 use eddyline_tests::services::process::wait_for;
 use eddyline_tests::services::{kafka, mariadb};
 use mariadb::MariaDb;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use sqlx::Row;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -120,20 +119,14 @@ impl<'a> Copying<'a> {
 
 const APPENDED: &str = "id BIGINT, note VARCHAR(40)";
 
-fn pause(random: &mut StdRng, most_ms: u64) {
-    let until = Instant::now() + Duration::from_millis(random.random_range(0..most_ms));
-    wait_for("the moment", LIMIT, || (Instant::now() >= until).then_some(()));
-}
-
 fn appended_once_despite_kills(parallelism: usize, seed: u64) {
-    println!("append to MariaDB at parallelism {parallelism}, seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = random(&format!("append to MariaDB at parallelism {parallelism}"), seed);
     let mut job = Copying::new(mariadb::shared(), APPENDED);
     job.parallelism = parallelism;
     let mut program = job.start();
     for _ in 0..20 {
         job.produce(25_000);
-        pause(&mut random, 1_500);
+        pass(&mut random, 1_500);
         program.assert_running();
         program.kill();
         program = job.start();

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use eddyline_tests::chance::{pass, random};
 use eddyline_tests::checkpoints::{complete, wait_for_newer};
 use eddyline_tests::program::{Program, workspace};
 use eddyline_tests::services::process::wait_for;
 use eddyline_tests::services::{kafka, mariadb};
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use sqlx::Row;
 
 const PARTITIONS: usize = 4;
@@ -38,7 +39,7 @@ impl WordCount {
             topic: kafka::shared().fresh_topic("lines", PARTITIONS as i32),
             table,
             expected: HashMap::new(),
-            random: StdRng::seed_from_u64(seed),
+            random: random("word count", seed),
         }
     }
 
@@ -113,16 +114,13 @@ impl WordCount {
 }
 
 fn counts_survive_kills(parallelism: usize, seed: u64) {
-    println!("word count at parallelism {parallelism}, seed {seed}");
     let mut job = WordCount::new(seed);
     let mut program = job.start(parallelism, &[]);
     // The job reads from the latest offsets: they are fixed once a checkpoint holds them.
     wait_for_newer(&job.job(), 0, &mut program);
     for _ in 0..KILLS {
         job.produce(LINES / KILLS);
-        let pause = Duration::from_millis(job.random.random_range(0..1500));
-        let until = Instant::now() + pause;
-        wait_for("the moment of the kill", LIMIT, || (Instant::now() >= until).then_some(()));
+        pass(&mut job.random, 1500);
         program.assert_running();
         program.kill();
         program = job.start(parallelism, &[]);

@@ -24,6 +24,13 @@ use super::process::{free_port, require_program, service_folder, spawn, tied, wa
 const VERSION: &str = "4.2.0";
 const POM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/services/kafka/pom.xml");
 const DEADLINE: Duration = Duration::from_secs(60);
+/// After so long a [forgetful](Kafka::forgetful) broker knows nothing of a producer or transactional id that is not used.
+pub const FORGOTTEN_WITHIN: Duration = Duration::from_millis(4_500);
+const FORGETFUL: &str = "producer.id.expiration.ms=3000
+producer.id.expiration.check.interval.ms=500
+transactional.id.expiration.ms=3000
+transaction.remove.expired.transaction.cleanup.interval.ms=500
+";
 
 /// A running broker; killed when dropped and when this process ends.
 pub struct Kafka {
@@ -57,11 +64,22 @@ pub fn shared() -> &'static Kafka {
 impl Kafka {
     /// Starts a broker of its own; panics with the reason and the end of the broker's log when it does not come up.
     pub fn start() -> Kafka {
+        Kafka::start_with("")
+    }
+
+    /// A broker of its own that forgets producers and transactional ids within [`FORGOTTEN_WITHIN`], as others do within
+    /// days.
+    pub fn forgetful() -> Kafka {
+        Kafka::start_with(FORGETFUL)
+    }
+
+    fn start_with(settings: &str) -> Kafka {
         let class_path = class_path();
         let folder = service_folder("eddyline-kafka-");
         let (port, sasl_port, controller_port) = (free_port(), free_port(), free_port());
         let properties = folder.path().join("server.properties");
-        fs::write(&properties, server_properties(folder.path(), port, sasl_port, controller_port)).expect("a file");
+        let text = server_properties(folder.path(), port, sasl_port, controller_port) + settings;
+        fs::write(&properties, text).expect("a file");
 
         let format = Command::new("java")
             .args(["-Xmx256m", "-cp", &class_path, "kafka.tools.StorageTool", "format", "-t", "RWRkeWxpbmVUZXN0S2Fma2"])
@@ -368,6 +386,8 @@ listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain
 user_alice=\"alice-secret\";
 log.dirs={data}
 auto.create.topics.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 num.network.threads=2
 num.io.threads=4
 offsets.topic.replication.factor=1

@@ -1,34 +1,19 @@
 //! The program killed at random moments, and at every named point of the protocol.
 //!
-//! `EDDYLINE_SEED=<n>` repeats a run of the random tests.
+//! A run of the random tests prints the command that repeats it.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
 
 use eddyline_engine::crash::POINTS;
-use eddyline_tests::services::kafka::{Kafka, shared};
-use eddyline_tests::services::process::wait_for;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use eddyline_tests::chance::{pass, random};
+use eddyline_tests::services::kafka::shared;
 
-use super::jobs::{Job, Shape};
+use super::jobs::Job;
+use super::results::Shape;
 
 const ROWS: i64 = 1_000_000;
 const KILLS: i64 = 20;
 const SIGKILL: i32 = 9;
-
-/// Random numbers from `EDDYLINE_SEED`, else from `seed`; says so.
-fn random(what: &str, seed: u64) -> StdRng {
-    let seed = std::env::var("EDDYLINE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-    println!("{what}; repeat with EDDYLINE_SEED={seed}");
-    StdRng::seed_from_u64(seed)
-}
-
-/// Lets a random time pass.
-fn pass(random: &mut StdRng, most_ms: u64) {
-    let until = Instant::now() + Duration::from_millis(random.random_range(0..most_ms));
-    wait_for("the moment", Duration::from_secs(60), || (Instant::now() >= until).then_some(()));
-}
 
 fn survive_kills(shape: Shape, parallelism: usize, rows: i64, kills: i64, seed: u64) {
     let mut random = random(&format!("{shape:?} at parallelism {parallelism}: {rows} rows, {kills} kills"), seed);
@@ -104,27 +89,6 @@ fn takeovers_at_random_moments_lose_and_double_nothing() {
         next.assert_running();
         program = next;
     }
-    job.wait_until_whole(&mut program);
-    assert!(program.stop().success(), "{}", program.output());
-    job.check_end();
-}
-
-#[test]
-fn a_broker_that_restarts_under_the_job_loses_and_doubles_nothing() {
-    let kafka = Kafka::start();
-    let mut random = random("broker restarts", 110);
-    let mut job = Job::hasty(&kafka, Shape::PassThrough);
-    let mut program = job.start(&[], &[]);
-    // A job that meets no broker when it starts is refused.
-    job.produce(1_000);
-    job.wait_until_whole(&mut program);
-    for _ in 0..3 {
-        job.produce(20_000);
-        pass(&mut random, 1500);
-        kafka.restart(Duration::from_millis(random.random_range(0..3000)));
-        program.assert_running();
-    }
-    job.produce(20_000);
     job.wait_until_whole(&mut program);
     assert!(program.stop().success(), "{}", program.output());
     job.check_end();

@@ -1,13 +1,15 @@
 //! The exactly-once sink of the `kafka` connector against a real broker: its committer in this process, and the whole
-//! program killed at random and at named moments.
+//! program under faults: killed at random and at named moments, stopped and taken over, without its broker.
 //!
 //! Here is what the tests of the committer share: a pipeline, and processes that claim to run it.
 
 mod commits;
+mod faults;
 mod jobs;
 mod kills;
-mod pauses;
 mod refusals;
+mod results;
+mod rollover;
 mod suite;
 
 use std::collections::BTreeMap;
