@@ -3,6 +3,7 @@
 mod abuse;
 mod binary;
 mod catalog;
+mod completion;
 mod crowd;
 mod drivers;
 pub mod logins;
