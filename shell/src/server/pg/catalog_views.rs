@@ -17,14 +17,14 @@ const RELATIONS: &str = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON
 /// Name of the database as a column.
 const CATALOG: &str = "CAST('default_catalog' AS TEXT)";
 
-/// Views that have no rows here, with their columns.
+/// Views and functions that have no rows here, with their columns, which are text where nothing else is said.
 const EMPTY: &[(&str, &str)] = &[
     ("pg_available_extensions", "name default_version installed_version comment"),
     ("pg_available_extension_versions", "name version installed superuser trusted relocatable schema requires comment"),
     ("pg_cursors", "name statement is_holdable is_binary is_scrollable creation_time"),
     ("pg_listening_channels", "channel"),
     ("pg_parameter_acl", "oid parname paracl"),
-    ("pg_partition_tree", "relid parentrelid isleaf level"),
+    ("pg_partition_tree", "relid parentrelid isleaf:BOOLEAN level"),
     ("pg_policies", "schemaname tablename policyname permissive roles cmd qual with_check"),
     ("pg_prepared_statements", "name statement prepare_time parameter_types result_types from_sql"),
     ("pg_prepared_xacts", "transaction gid prepared owner database"),
@@ -78,7 +78,10 @@ fn query_of(schema: Option<&str>, view: &str) -> Option<String> {
 }
 
 fn nothing(columns: &str) -> String {
-    let column = |name: &str| format!("CAST(NULL AS TEXT) AS {name}");
+    let column = |column: &str| {
+        let (name, data_type) = column.split_once(':').unwrap_or((column, "TEXT"));
+        format!("CAST(NULL AS {data_type}) AS {name}")
+    };
     let columns: Vec<String> = columns.split(' ').map(column).collect();
     format!("SELECT {} WHERE false", columns.join(", "))
 }
