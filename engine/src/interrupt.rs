@@ -118,6 +118,6 @@ mod tests {
     #[test]
     fn elsewhere_calls_are_made_in_place() {
         let here = std::thread::current().id();
-        assert_eq!(outside("anybody", move || std::thread::current().id() == here).unwrap(), true);
+        assert!(outside("anybody", move || std::thread::current().id() == here).unwrap());
     }
 }

@@ -118,3 +118,41 @@ fn lag_of_a_view_is_told_in_versions() {
         (position == end && end > 1 && fields[6] == "0").then_some(())
     });
 }
+
+#[test]
+fn a_row_that_took_the_place_of_another_stays_when_that_one_goes() {
+    let server = Server::start();
+    server.psql(
+        "CREATE TABLE people (id INT NOT NULL, room STRING, PRIMARY KEY (id) NOT ENFORCED);
+         CREATE MATERIALIZED VIEW last_in (room, id, PRIMARY KEY (room) NOT ENFORCED) AS SELECT room, id FROM people;
+         INSERT INTO people VALUES (1, 'x'); FLUSH",
+    );
+    server.psql("INSERT INTO people VALUES (2, 'x'); FLUSH");
+    assert_eq!(server.psql("SELECT id FROM last_in"), "2");
+    server.psql("DELETE FROM people WHERE id = 1; FLUSH");
+    assert_eq!(server.psql("SELECT id FROM last_in"), "2");
+    server.psql("DELETE FROM people WHERE id = 2; FLUSH");
+    assert_eq!(server.psql("SELECT COUNT(*) FROM last_in"), "0");
+}
+
+#[test]
+fn each_statement_into_a_table_is_the_next_epoch_of_its_subscribers() {
+    let server = Server::start();
+    server.psql(PRICES);
+    let said = server.python(
+        "
+import os, signal, psycopg
+signal.alarm(60)
+connect = lambda: psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user='ada', autocommit=True)
+with connect() as reader, connect() as writer:
+    reader.execute('BEGIN')
+    reader.execute('DECLARE c CURSOR FOR SUBSCRIBE TO prices')
+    rows = []
+    while len(rows) < 2:
+        rows += reader.execute('FETCH 10 FROM c').fetchall()
+    writer.execute(\"DELETE FROM prices WHERE item = 'milk'\")
+    rows += reader.execute('FETCH 10 FROM c').fetchall()
+    print([(op, item) for op, _, item, _ in rows[2:]], [row[1] - rows[0][1] for row in rows])",
+    );
+    assert_eq!(said, "[('-D', 'milk')] [0, 0, 1]");
+}

@@ -79,6 +79,15 @@ fn a_reader_says_which_version_it_has_read_and_which_is_published() {
     assert_eq!(stands(reader.as_ref()), (4, Some(4), Some(0)));
     view.apply(&[inserts(&[(Some("b"), 2, 1)])], 9).unwrap();
     assert_eq!(stands(reader.as_ref()), (4, Some(9), None));
+    // More than one batch: there is something to read as long as not all of it was given.
+    let many: Vec<Row> = (0..20_000).map(|id| (None, id, 1)).collect();
+    view.apply(&[inserts(&many)], 10).unwrap();
+    assert!(matches!(reader.poll(100, NOW).unwrap(), Polled::Rows { .. }));
+    assert_eq!(stands(reader.as_ref()), (10, Some(10), None));
+    while !reader.is_between() {
+        assert!(matches!(reader.poll(100, NOW).unwrap(), Polled::Rows { .. }));
+    }
+    assert_eq!(stands(reader.as_ref()), (10, Some(10), Some(0)));
 }
 
 #[test]
