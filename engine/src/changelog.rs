@@ -52,6 +52,12 @@ impl RowKind {
         }
     }
 
+    /// The kind with this name.
+    pub fn from_symbol(symbol: &str) -> Option<RowKind> {
+        use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+        [Insert, UpdateBefore, UpdateAfter, Delete].into_iter().find(|kind| kind.symbol() == symbol)
+    }
+
     fn from_byte(byte: u8) -> RowKind {
         match byte {
             0 => RowKind::Insert,

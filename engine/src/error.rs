@@ -70,6 +70,12 @@ pub enum Error {
         /// Their values in the row.
         values: String,
     },
+    /// The user did not want to wait any longer.
+    #[error("{message}")]
+    Cancelled {
+        /// For what.
+        message: String,
+    },
     /// An Arrow kernel refused.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -175,6 +181,7 @@ impl Error {
             Error::Data { .. } | Error::Expression(_) => "22000",
             Error::Option { .. } => "22023",
             Error::Unavailable { .. } => "55000",
+            Error::Cancelled { .. } => "57014",
             Error::DuplicateKey { .. } => "23505",
             Error::Connector { .. } => "58000",
             Error::Checkpoint { .. } | Error::Io { .. } => "58030",

@@ -11,6 +11,7 @@ pub mod connector;
 pub mod crash;
 pub mod dataflow;
 pub mod error;
+pub mod interrupt;
 pub mod operator;
 pub mod operators;
 pub mod relation;

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use eddyline_engine::interrupt::{Asked, interruptible};
 use eddyline_engine::runtime::{JobHandle, Restore};
 use eddyline_sql::parse::parse_script;
 use eddyline_sql::statement::ParsedStatement;
@@ -49,8 +51,10 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     session.set_takeover(arguments.takeover);
     let mut runner = Runner { arguments, interrupt: Interrupt::install()?, jobs: Vec::new() };
     runner.listen(&session)?;
+    let interrupt = runner.interrupt.clone();
+    let asked: Asked = Arc::new(move || interrupt.asked());
     for statement in &statements {
-        let outcome = session.execute(statement);
+        let outcome = interruptible(Arc::clone(&asked), || session.execute(statement));
         session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
         let outcome = outcome.map_err(|e| Failure::statement(&e, &script, statement))?;
         runner.take(outcome)?;

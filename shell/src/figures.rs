@@ -35,15 +35,7 @@ impl Figures {
         if let Some(restarting) = recovery(statuses) {
             parts.insert(0, restarting);
         }
-        if let Some(lag) = statuses.iter().map(|s| s.lag_rows).sum::<Option<u64>>() {
-            parts.push(match self.pace.filter(|pace| *pace > 0.0 && lag > 0) {
-                Some(pace) => format!(
-                    "lag {lag} ({})",
-                    duration(Duration::try_from_secs_f64(lag as f64 / pace).unwrap_or(Duration::MAX))
-                ),
-                None => format!("lag {lag}"),
-            });
-        }
+        parts.extend(statuses.iter().map(|s| s.lag_rows).sum::<Option<u64>>().map(|lag| self.lag(lag)));
         parts.extend(statuses.iter().filter_map(|s| s.watermark).min().and_then(watermark));
         if let Some(checkpoint) = statuses.iter().filter_map(|s| s.last_checkpoint.as_ref()).next_back() {
             let age = checkpoint.completed_at.elapsed().unwrap_or_default();
@@ -52,10 +44,24 @@ impl Figures {
         parts.join(", ")
     }
 
-    /// The line for a query elsewhere, of which only the rows are known that have come.
-    pub fn of_rows(&mut self, rows: u64) -> String {
-        let received = format!("{rows} rows received");
-        std::iter::once(received).chain(self.pace(rows)).collect::<Vec<_>>().join(", ")
+    /// The line for a query elsewhere: the rows that have come, and what is known of those that it reads.
+    pub fn of_rows(&mut self, rows: u64, lag_rows: Option<u64>, newest: Option<Watermark>) -> String {
+        let mut parts = vec![format!("{rows} rows received")];
+        parts.extend(self.pace(rows));
+        // The pace of a result says nothing about that of its input.
+        parts.extend(lag_rows.map(|lag| format!("lag {lag}")));
+        parts.extend(newest.and_then(watermark));
+        parts.join(", ")
+    }
+
+    fn lag(&self, lag: u64) -> String {
+        match self.pace.filter(|pace| *pace > 0.0 && lag > 0) {
+            Some(pace) => {
+                let wait = Duration::try_from_secs_f64(lag as f64 / pace).unwrap_or(Duration::MAX);
+                format!("lag {lag} ({})", duration(wait))
+            }
+            None => format!("lag {lag}"),
+        }
     }
 
     fn pace(&mut self, rows: u64) -> Option<String> {
@@ -80,8 +86,8 @@ fn recovery(statuses: &[JobStatus]) -> Option<String> {
     let from = resumed.restored_from.as_ref()?;
     let doing = match (resumed.rows_read, resumed.lag_rows) {
         (0, _) => "restoring state of",
-        (_, Some(0)) => "resumed from",
-        _ => "catching up since",
+        (_, Some(1..)) => "catching up since",
+        _ => "resumed from",
     };
     Some(format!("{doing} checkpoint {}", from.epoch.0))
 }
@@ -114,7 +120,8 @@ fn duration(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use eddyline_engine::time::EventTime;
+    use eddyline_engine::runtime::RestoredFrom;
+    use eddyline_engine::time::{Epoch, EventTime};
 
     use super::*;
 
@@ -122,6 +129,45 @@ mod tests {
     fn durations_are_in_the_unit_that_fits() {
         let texts = [1, 119, 120, 7_200, 200_000].map(|s| duration(Duration::from_secs(s)));
         assert_eq!(texts, ["1 s", "119 s", "2 min", "2 h", "2 d"]);
+    }
+
+    #[test]
+    fn recovery_is_told_until_the_first_checkpoint() {
+        let from = RestoredFrom { epoch: Epoch(7), taken_at: SystemTime::UNIX_EPOCH, path: "chk-7".into() };
+        let told = |state, rows_read, lag_rows, completed_checkpoints| {
+            let restored_from = Some(from.clone());
+            let status = JobStatus { state, rows_read, lag_rows, completed_checkpoints, restored_from, ..fresh() };
+            Figures::new().of_jobs(&[fresh(), status]).split(',').next().unwrap_or_default().to_string()
+        };
+        assert_eq!(told(JobState::Running, 0, None, 0), "restoring state of checkpoint 7");
+        assert_eq!(told(JobState::Running, 5, Some(40), 0), "catching up since checkpoint 7");
+        assert_eq!(told(JobState::Running, 5, Some(0), 0), "resumed from checkpoint 7");
+        assert_eq!(told(JobState::Running, 5, None, 0), "resumed from checkpoint 7");
+        assert_eq!(told(JobState::Running, 5, None, 1), "5 rows read");
+        assert_eq!(told(JobState::Restarting, 5, None, 0), "restarting");
+        assert_eq!(told(JobState::Stopping, 5, None, 1), "stopping");
+        assert_eq!(Figures::new().of_jobs(&[fresh()]), "0 rows read");
+    }
+
+    /// A job that began without a checkpoint and has done nothing yet.
+    fn fresh() -> JobStatus {
+        JobStatus {
+            state: JobState::Running,
+            restarts: 0,
+            rows_read: 0,
+            rows_written: 0,
+            lag_rows: None,
+            late_rows: 0,
+            skipped_messages: 0,
+            watermark: None,
+            last_checkpoint: None,
+            completed_checkpoints: 0,
+            failed_checkpoints: 0,
+            last_error: None,
+            last_error_at: None,
+            restored_from: None,
+            nodes: Vec::new(),
+        }
     }
 
     #[test]

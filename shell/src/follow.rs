@@ -30,9 +30,7 @@ pub trait RunningQuery {
     }
 
     /// Its figures in one line; `received` rows have been shown so far.
-    fn figures(&self, figures: &mut Figures, received: u64) -> String {
-        figures.of_rows(received)
-    }
+    fn figures(&self, figures: &mut Figures, received: u64) -> String;
 
     /// What is to be said when it has ended.
     fn last_words(&self) -> Vec<String> {

@@ -84,7 +84,7 @@ pub fn describe(job: &str, event: &JobEvent) -> Option<String> {
             Some(format!("resuming {job} from checkpoint {}, taken {age} s ago", from.epoch.0))
         }
         JobEvent::SkippedDamaged { text } => Some(format!("WARNING: {job}: skipped a damaged checkpoint: {text}")),
-        JobEvent::Guarantee { sink, .. } if sink.contains("collect") => None,
+        JobEvent::Guarantee { sink, .. } if sink.to_lowercase().contains("collect") => None,
         JobEvent::Guarantee { sink, guarantee: "none" } => Some(format!("{job}: sink {sink} gives no guarantee")),
         JobEvent::Guarantee { sink, guarantee } => Some(format!("{job}: sink {sink} is {guarantee}")),
         JobEvent::CheckpointFailed { epoch, reason } => {

@@ -262,6 +262,7 @@ impl From<eddyline_engine::Error> for SqlError {
             E::Connector { .. } => SqlState::SystemError,
             E::Checkpoint { .. } | E::Io { .. } => SqlState::IoError,
             E::Unavailable { .. } => SqlState::NotReady,
+            E::Cancelled { .. } => SqlState::Cancelled,
             E::DuplicateKey { .. } => SqlState::UniqueViolation,
             E::Arrow(_) | E::Internal(_) => SqlState::Internal,
         };

@@ -1,5 +1,6 @@
 //! A terminal (tmux) in which programs are used as a person uses them: keys go in, the screen comes out.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -61,12 +62,28 @@ impl Terminal {
         let home = self.folder.path().to_string_lossy().into_owned();
         let program = eddyline().to_string_lossy();
         let quoted: Vec<String> = arguments.iter().map(|a| format!("'{}'", a.replace('\'', "'\\''"))).collect();
-        // The pane stays after the end of the program, so that its last words can be read.
-        let command = format!(
-            "unset PAGER EDDYLINE_HISTORY; HOME='{home}' {environment} {program} {}; echo \"ended with $?\"; read line",
+        self.run_line(&format!(
+            "unset PAGER EDDYLINE_HISTORY; HOME='{home}' {environment} {program} {}",
             quoted.join(" ")
-        );
-        self.tmux(&["respawn-pane", "-k", "-c", &home, &command]);
+        ));
+    }
+
+    /// Runs another program in place of whatever ran before.
+    pub fn run_command(&self, command: &Command) {
+        let quoted = |text: &OsStr| format!("'{}'", text.to_string_lossy().replace('\'', "'\\''"));
+        let set = |(name, value): (&OsStr, Option<&OsStr>)| {
+            value.map(|value| format!("{}={}", name.to_string_lossy(), quoted(value)))
+        };
+        let mut words: Vec<String> = command.get_envs().filter_map(set).collect();
+        words.push(quoted(command.get_program()));
+        words.extend(command.get_args().map(quoted));
+        self.run_line(&words.join(" "));
+    }
+
+    /// The pane stays after the end of the program, so that its last words can be read.
+    fn run_line(&self, line: &str) {
+        let home = self.folder.path().to_string_lossy().into_owned();
+        self.tmux(&["respawn-pane", "-k", "-c", &home, &format!("{line}; echo \"ended with $?\"; read line")]);
     }
 
     /// The folder in which programs run.

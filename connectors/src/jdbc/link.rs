@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline_engine::connector::Guard;
-use eddyline_engine::{Error, Result};
+use eddyline_engine::{Error, Result, interrupt};
 use tokio::runtime::Runtime;
 
 use super::config::Config;
@@ -60,12 +60,18 @@ impl Link {
             self.connection = None;
         }
         let (slot, config) = (&mut self.connection, &self.config);
-        let done = self.runtime.block_on(async {
+        let work = async {
             let connection = match slot {
                 Some(connection) => connection,
                 None => slot.insert(Connection::open(config).await?),
             };
             work(connection).await
+        };
+        let done = self.runtime.block_on(async {
+            tokio::select! {
+                done = work => done,
+                () = enough() => Err(Failure::Fatal(interrupt::cancelled(&config.place()))),
+            }
         });
         self.used = Instant::now();
         if done.is_err() {
@@ -110,6 +116,13 @@ impl Link {
     /// The failure in words for the user.
     pub(super) fn explain(&self, failure: Failure) -> Error {
         explain(failure, &self.config)
+    }
+}
+
+/// Comes back when the user does not want to wait any longer.
+async fn enough() {
+    while !interrupt::asked() {
+        tokio::time::sleep(interrupt::LOOK_EVERY).await;
     }
 }
 

@@ -7,14 +7,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::os::raw::c_char;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use eddyline_engine::connector::nearest;
 use eddyline_engine::error::{Error, Result};
+use eddyline_engine::interrupt::outside;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client as RdClient, DefaultClientContext};
 use rdkafka::error::{IsError, KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -45,7 +47,7 @@ struct Reports {
 
 /// A consumer or producer handle.
 pub(super) struct Client {
-    native: RdClient<DefaultClientContext>,
+    native: Arc<RdClient<DefaultClientContext>>,
     main_queue: *mut sys::rd_kafka_queue_t,
     bootstrap: String,
     reports: Mutex<Reports>,
@@ -70,7 +72,7 @@ impl Client {
         // SAFETY: the handle is valid; the reference to its main queue is given back in `drop`.
         let main_queue = unsafe { sys::rd_kafka_queue_get_main(native.native_ptr()) };
         let bootstrap = config.get("bootstrap.servers").unwrap_or_default().to_string();
-        Ok(Client { native, main_queue, bootstrap, reports: Mutex::default() })
+        Ok(Client { native: Arc::new(native), main_queue, bootstrap, reports: Mutex::default() })
     }
 
     /// Makes a client that asks for offsets of its group, and hears why the group's coordinator does not answer.
@@ -205,15 +207,12 @@ impl Client {
         // The broker is asked in slices, so that a refused login is reported at once.
         for slice in [1, 2, 5] {
             let slice = Duration::from_secs(slice).min(deadline.saturating_duration_since(Instant::now()));
-            let answer = self.native.fetch_metadata(None, slice);
+            let native = Arc::clone(&self.native);
+            let ask = move || native.fetch_metadata(None, slice).map(|metadata| partitions_of(&metadata));
+            let answer = outside(&format!("the broker at {}", self.bootstrap), ask)?;
             self.serve();
-            if let Ok(metadata) = answer {
-                let topic = |topic: &rdkafka::metadata::MetadataTopic| {
-                    let mut partitions: Vec<i32> = topic.partitions().iter().map(|p| p.id()).collect();
-                    partitions.sort_unstable();
-                    (topic.name().to_string(), partitions)
-                };
-                return Ok(metadata.topics().iter().map(topic).filter(|(_, p)| !p.is_empty()).collect());
+            if let Ok(topics) = answer {
+                return Ok(topics);
             }
             if let Some(why) = self.reports().denied.clone() {
                 return Err(Error::refused(
@@ -312,9 +311,20 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // SAFETY: the queue reference is ours; the handle, which is dropped after this, must outlive it.
+        // SAFETY: the queue reference is ours; the handle, which is dropped after this or by a call that was left behind,
+        // must outlive it.
         unsafe { sys::rd_kafka_queue_destroy(self.main_queue) };
     }
+}
+
+/// The partitions of each topic that has some, in order.
+fn partitions_of(metadata: &Metadata) -> BTreeMap<String, Vec<i32>> {
+    let topic = |topic: &MetadataTopic| {
+        let mut partitions: Vec<i32> = topic.partitions().iter().map(|p| p.id()).collect();
+        partitions.sort_unstable();
+        (topic.name().to_string(), partitions)
+    };
+    metadata.topics().iter().map(topic).filter(|(_, partitions)| !partitions.is_empty()).collect()
 }
 
 /// The error for a topic that is not there.

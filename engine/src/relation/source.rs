@@ -19,7 +19,7 @@ use super::published::Relation;
 use super::shard::Shard;
 use super::version::Version;
 use crate::changelog::ChangelogBatch;
-use crate::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
+use crate::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition, SplitProgress};
 use crate::dataflow::Subtask;
 use crate::error::{Error, Result};
 use crate::state::{Distribution, FrozenRows, State, States};
@@ -110,6 +110,14 @@ impl SourceReader for RelationReader {
 
     fn splits(&self) -> Vec<SplitId> {
         vec![self.split.clone()]
+    }
+
+    /// In versions. How many rows lie between two of them is not known before they are compared.
+    fn progress(&self) -> Vec<SplitProgress> {
+        let position = if self.seen.started { self.seen.version.number() } else { 0 };
+        let end = self.relation.current().map(|version| version.number());
+        let lag_rows = (self.pending.is_empty() && end == Some(position)).then_some(0);
+        vec![SplitProgress { split: self.split.clone(), position, end, lag_rows }]
     }
 
     fn checkpoint_complete(&mut self, epoch: Epoch, positions: &[SplitPosition]) {

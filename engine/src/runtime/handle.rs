@@ -309,6 +309,7 @@ fn duplicate(error: &Error) -> Error {
             Error::Io { context: context.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
         }
         Error::Expression(_) | Error::DuplicateKey { .. } => Error::data(error.to_string()),
+        Error::Cancelled { message } => Error::Cancelled { message: message.clone() },
         Error::Arrow(_) | Error::Internal(_) => Error::internal(error.to_string()),
     }
 }

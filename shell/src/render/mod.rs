@@ -5,6 +5,7 @@ mod finished;
 mod grid;
 mod json;
 mod materialized;
+mod subscription;
 mod table;
 mod text;
 
@@ -19,6 +20,7 @@ pub use changes::{ChangeWriter, TableauWriter};
 pub use finished::{Finished, Form};
 pub use grid::{MAX_WIDTH, width};
 pub use json::schema_json;
+pub use subscription::SubscriptionWriter;
 pub use table::{MAX_ROWS, TableStyle, TableWriter};
 pub use text::ChangelogWriter;
 #[cfg(feature = "server")]

@@ -46,6 +46,8 @@ pub struct Changes {
     pub bounded: bool,
     /// True when no row is ever taken back.
     pub append_only: bool,
+    /// True when the rows say in their first two columns what they do, and with which version of a view.
+    pub subscription: bool,
 }
 
 /// A session that executes statements.

@@ -1,11 +1,15 @@
 //! The engine in this process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use eddyline_engine::interrupt::{Asked, interruptible};
 use eddyline_engine::runtime::{JobHandle, StopMode};
 use eddyline_sql::jobs::{JobEntry, JobPhase};
 use eddyline_sql::parse::parse_script;
+use eddyline_sql::statement::Statement;
 use eddyline_sql::{Edits, Outcome, Session, SqlError};
 
 use super::backend::{Answer, Backend, Changes};
@@ -15,6 +19,9 @@ use crate::interrupt::Interrupt;
 
 /// Stack of the thread that plans and starts statements: that of a program's first thread.
 const STACK_BYTES: usize = 8 << 20;
+
+/// How long a statement may take to stop before the user is told how to leave.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A session of an engine of its own.
 pub struct Embedded {
@@ -33,9 +40,10 @@ impl Embedded {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for an answer. A statement that waits for a broker or a database cannot be stopped, only left.
-    fn wait(&self, answers: &Receiver<Result<Answer, SqlError>>) -> Result<Answer, SqlError> {
-        let mut warned = false;
+    /// Waits for an answer. After Ctrl-C the statement hears that what it waits for outside is not wanted any more; one
+    /// that does not stop at that can only be left with the program.
+    fn wait(&self, answers: &Receiver<Result<Answer, SqlError>>, enough: &AtomicBool) -> Result<Answer, SqlError> {
+        let (mut asked_at, mut warned) = (None, false);
         loop {
             match answers.recv_timeout(POLL) {
                 Ok(answer) => {
@@ -48,14 +56,18 @@ impl Embedded {
                 Err(RecvTimeoutError::Disconnected) => return Err(SqlError::internal("the statement has failed")),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            match (self.interrupt.asked(), warned) {
-                (true, false) => {
-                    tell!("the statement waits for something outside; Ctrl-C again ends the program");
+            match asked_at {
+                None if self.interrupt.asked() => {
+                    enough.store(true, Ordering::SeqCst);
+                    asked_at = Some(Instant::now());
+                }
+                Some(asked) if !warned && asked.elapsed() >= GRACE => {
+                    tell!("the statement waits for something that cannot be cut short; Ctrl-C again ends the program");
                     warned = true;
                     self.interrupt.reset();
                 }
-                (true, true) => std::process::exit(130),
-                (false, _) => {}
+                Some(_) if warned && self.interrupt.asked() => std::process::exit(130),
+                _ => {}
             }
         }
     }
@@ -70,8 +82,10 @@ fn execute(session: &mut Session, sql: &str) -> Result<Answer, SqlError> {
             Outcome::Edited { what, rows } => Answer::Done(edited(what, rows)),
             Outcome::Rows { schema, rows } => Answer::Rows { schema, rows },
             Outcome::Started { id, job, bounded } => Answer::Started { id, job: Some(job), bounded },
-            Outcome::Changes { schema, changes, job, bounded, append_only } => {
-                Answer::Changes(Changes { schema, batches: changes, query: Box::new(job), bounded, append_only })
+            Outcome::Changes { schema, changes: batches, job, bounded, append_only } => {
+                let subscription = matches!(statement.statement, Statement::Subscribe { .. });
+                let query = Box::new(job);
+                Answer::Changes(Changes { schema, batches, query, bounded, append_only, subscription })
             }
         };
     }
@@ -92,14 +106,18 @@ impl Backend for Embedded {
     fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
         let (session, sql) = (Arc::clone(&self.session), sql.to_string());
         let (sender, answers) = bounded(1);
+        let enough = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&enough);
         let work = move || {
-            let answer = execute(&mut session.lock().unwrap_or_else(PoisonError::into_inner), &sql);
+            let asked: Asked = Arc::new(move || flag.load(Ordering::SeqCst));
+            let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = interruptible(asked, || execute(&mut session, &sql));
             // Whoever does not wait any longer has left.
             let _ = sender.send(answer);
         };
         let thread = std::thread::Builder::new().name("statement".to_string()).stack_size(STACK_BYTES).spawn(work);
         thread.map_err(|e| SqlError::internal(format!("no thread for the statement: {e}")))?;
-        self.wait(&answers)
+        self.wait(&answers, &enough)
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -18,7 +18,9 @@ use crate::failure::Failure;
 use crate::follow::{follow, wait_for};
 use crate::interrupt::Interrupt;
 use crate::progress::describe;
-use crate::render::{ChangeWriter, ChangelogWriter, Finished, Form, ResultWriter, TableWriter, TableauWriter};
+use crate::render::{
+    ChangeWriter, ChangelogWriter, Finished, Form, ResultWriter, SubscriptionWriter, TableWriter, TableauWriter,
+};
 use crate::terminal::{self, Keys};
 
 /// A session that the line editor's completion looks at, too.
@@ -179,17 +181,27 @@ impl Shell {
     }
 
     fn writer(&self, changes: &Changes) -> Box<dyn ResultWriter> {
-        let (schema, form) = (changes.schema.clone(), self.settings.form());
+        if !changes.subscription {
+            return self.writer_of(changes.schema.clone(), changes.bounded, changes.append_only);
+        }
+        // The rows that the changes add up to have no epoch.
+        let adds_up = self.is_live() && self.settings.form() == Form::Table && self.settings.mode == ResultMode::Table;
+        let inner = |schema: SchemaRef| self.writer_of(schema, false, false);
+        Box::new(SubscriptionWriter::new(&changes.schema, !adds_up, inner))
+    }
+
+    fn writer_of(&self, schema: SchemaRef, bounded: bool, append_only: bool) -> Box<dyn ResultWriter> {
+        let form = self.settings.form();
         let live = terminal::size().filter(|_| self.is_live());
         // What ends is shown as the table it comes to; what does not, as it comes.
-        let adds_up = changes.bounded && !changes.append_only;
+        let adds_up = bounded && !append_only;
         match (form, self.settings.mode) {
             (Form::Table, ResultMode::Changelog) => {
                 let coloured = self.settings.output.is_none() && terminal::has_colours();
                 Box::new(ChangelogWriter::new(schema, coloured))
             }
             (Form::Table, ResultMode::Tableau) => Box::new(TableauWriter::new(schema, self.settings.max_width)),
-            (Form::Table, ResultMode::Table) if live.is_none() && !changes.bounded && !changes.append_only => {
+            (Form::Table, ResultMode::Table) if live.is_none() && !bounded && !append_only => {
                 Box::new(ChangelogWriter::new(schema, false))
             }
             (Form::Table, ResultMode::Table) => {
@@ -197,7 +209,7 @@ impl Shell {
                 Box::new(if self.pages() && live.is_some() { writer.finished_by(page) } else { writer })
             }
             _ if adds_up => Box::new(TableWriter::new(schema, self.settings.style(), None)),
-            _ => Box::new(ChangeWriter::new(schema, form, !changes.append_only)),
+            _ => Box::new(ChangeWriter::new(schema, form, !append_only)),
         }
     }
 

@@ -176,3 +176,25 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.map_err(|e| SqlError::new(SqlState::IoError, format!("a query cannot be started: {e}")))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::datatypes::{DataType, Field, Schema};
+    use eddyline_engine::relation::RelationKind;
+
+    use super::*;
+
+    #[test]
+    fn a_query_that_names_a_view_twice_reads_one_version_of_it() {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]));
+        let view = Arc::new(Relation::new(RelationKind::View, "v", schema, Some(vec![0])).unwrap());
+        let mut versions = BTreeMap::new();
+        view.publish(3, vec![view.shard()]);
+        assert_eq!(version(&mut versions, &view).unwrap().number(), 3);
+        view.publish(4, vec![view.shard()]);
+        assert_eq!(version(&mut versions, &view).unwrap().number(), 3);
+        assert_eq!(version(&mut BTreeMap::new(), &view).unwrap().number(), 4, "the next query reads the next one");
+    }
+}

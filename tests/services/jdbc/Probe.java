@@ -28,7 +28,8 @@ public class Probe {
     static void metadata(Connection connection) throws SQLException {
         DatabaseMetaData metadata = connection.getMetaData();
         System.out.println("product " + metadata.getDatabaseProductName());
-        try (ResultSet tables = metadata.getTables(null, "public", "%", new String[] {"TABLE", "VIEW"})) {
+        String[] kinds = {"TABLE", "VIEW", "MATERIALIZED VIEW"};
+        try (ResultSet tables = metadata.getTables(null, "public", "%", kinds)) {
             while (tables.next()) {
                 System.out.println(tables.getString("TABLE_TYPE") + " " + tables.getString("TABLE_NAME"));
             }

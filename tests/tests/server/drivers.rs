@@ -150,13 +150,16 @@ print('ok')"
 fn sqlalchemy_reflects_tables_and_runs_statements() {
     let server = Server::start();
     server.psql(TABLES);
+    server.psql("CREATE MATERIALIZED VIEW per_k AS SELECT k, COUNT(*) AS n FROM odd GROUP BY k");
     let script = format!(
         "{CONNECT}
 import sqlalchemy as sa
 engine = sa.create_engine(f'postgresql+psycopg://ada@127.0.0.1:{{port}}/default_catalog')
 inspector = sa.inspect(engine)
 same(sorted(inspector.get_table_names()), ['counts', 'ticks'])
-same(inspector.get_view_names(), ['odd'])
+same((inspector.get_view_names(), inspector.get_materialized_view_names()), (['odd'], ['per_k']))
+same([(c['name'], str(c['type'])) for c in inspector.get_columns('per_k')], [('k', 'BIGINT'), ('n', 'BIGINT')])
+same(inspector.get_view_definition('per_k'), 'SELECT k, COUNT(*) AS n FROM odd GROUP BY k;')
 columns = {{c['name']: (str(c['type']), c['nullable']) for c in inspector.get_columns('counts')}}
 same(columns['k'], ('BIGINT', False))
 same(columns['n'][1], True)
@@ -181,11 +184,13 @@ fn jdbc_looks_at_the_catalog_reads_pages_cancels_and_knows_where_errors_are() {
     server.psql(TABLES);
     let two = "CREATE TABLE two (a INT, b STRING, c INT, CONSTRAINT two_key PRIMARY KEY (b, a) NOT ENFORCED)";
     server.psql(&format!("{two} WITH ('connector' = 'blackhole')"));
+    server.psql("CREATE MATERIALIZED VIEW per_k AS SELECT k, COUNT(*) AS n FROM odd GROUP BY k");
     let said = server.java(concat!(env!("CARGO_MANIFEST_DIR"), "/services/jdbc/Probe.java"));
     for line in [
         "product PostgreSQL",
         "TABLE counts",
         "VIEW odd",
+        "MATERIALIZED VIEW per_k",
         "column k int8 NO",
         "column n numeric YES",
         "column seen timestamptz YES",

@@ -3,6 +3,7 @@
 mod abuse;
 mod binary;
 mod catalog;
+mod completion;
 mod crowd;
 mod drivers;
 pub mod logins;
@@ -10,6 +11,7 @@ mod psql;
 mod recovery;
 mod subscribe;
 mod tables;
+mod view_readers;
 mod views;
 
 /// An endless source, a sink that forgets, and a view.

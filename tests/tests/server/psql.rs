@@ -89,6 +89,24 @@ fn transactions_are_accepted_and_say_what_they_do_not_undo() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("is not undone"), "{said}");
     assert_eq!(server.psql("SHOW TABLES"), "counts\nodd\nticks");
+    let spoilt = server
+        .psql_command(&[
+            "-c",
+            "BEGIN",
+            "-c",
+            "SELECT * FROM nowhere",
+            "-c",
+            "SELECT 1",
+            "-c",
+            "ROLLBACK",
+            "-c",
+            "SELECT 2",
+        ])
+        .output()
+        .expect("psql");
+    let (rows, said) = (String::from_utf8_lossy(&spoilt.stdout), String::from_utf8_lossy(&spoilt.stderr));
+    assert!(said.contains("current transaction is aborted"), "{said}");
+    assert!(rows.matches("(1 row)").count() == 1 && rows.contains("2"), "{rows}");
     assert_eq!(server.psql("SHOW server_version"), "16.6");
     assert_eq!(server.psql("SHOW TRANSACTION ISOLATION LEVEL"), "read committed");
 }

@@ -45,11 +45,13 @@ fn a_subscription_gives_the_rows_and_then_what_changes() {
     let checkpoints = || server.psql("SHOW CHECKPOINTS").lines().count();
     let before = checkpoints();
     wait_for("some more versions", LIMIT, || (checkpoints() > before + 2).then_some(()));
+    assert_eq!(server.job_status("subscribe"), "RUNNING", "it is listed");
     broker.produce_lines(&topic, 1, ["ada,5"]);
     let output = reader.wait_with_output().expect("the reader ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let expected = "[('+I', 'ada', 1), ('+I', 'bob', 2)] True\n[('-U', 'ada', 1), ('+U', 'ada', 6)]\nTrue";
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
+    wait_for("the subscription to end", LIMIT, || (server.job_status("subscribe") != "RUNNING").then_some(()));
     let refused = server.psql_error("SUBSCRIBE TO payments");
     assert!(refused.contains("neither a materialized view") && refused.contains("HINT"), "{refused}");
     assert!(server.psql_error("SUBSCRIBE TO nothing").contains("42P01"));

@@ -150,6 +150,8 @@ fn a_view_answers_what_a_table_would() {
         ("SELECT name FROM by_name WHERE name = 'b'", "b"),
         ("SELECT name FROM by_name WHERE name IN ('c', 'a', 'x', 'a') ORDER BY 1 DESC", "c\na"),
         ("SELECT total FROM by_name WHERE name = 'b' AND total > 20", ""),
+        ("SELECT name FROM by_name WHERE name NOT IN ('a', 'u', 'v', 'w', 'x', 'y') ORDER BY 1", "b\nc"),
+        ("SELECT name FROM by_name WHERE name IN ('a', 'b', 'c') AND total < 30 LIMIT 1", "b"),
         ("SELECT name FROM by_name ORDER BY total DESC, name LIMIT 2", "a\nc"),
         ("SELECT name FROM by_name ORDER BY name OFFSET 1", "b\nc"),
         ("SELECT DISTINCT total FROM by_name ORDER BY total", "20\n40"),

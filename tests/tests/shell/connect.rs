@@ -2,9 +2,11 @@
 
 use eddyline_tests::program::{run, run_with_environment};
 use eddyline_tests::server::Server;
+use eddyline_tests::services::kafka;
 use eddyline_tests::terminal::Terminal;
 
 use super::TICKS;
+use super::results::{asked, silent};
 
 fn shell_at(server: &Server) -> Terminal {
     Terminal::shell_with(&["--connect", &format!("127.0.0.1:{}", server.port())])
@@ -36,6 +38,49 @@ fn the_shell_works_on_a_server_as_it_does_alone() {
     shell.does("\\x");
     shell.does("SELECT CAST(1 AS BIGINT) AS a, TRUE AS b, CAST(NULL AS STRING) AS c;");
     shell.sees("-[ RECORD 1 ]\na | 1\nb | TRUE\nc | <NULL>");
+}
+
+#[test]
+fn a_live_view_on_a_server_shows_what_waits_there() {
+    let (server, broker) = (Server::start(), kafka::shared());
+    let topic = broker.fresh_topic("seen", 1);
+    broker.produce_lines(&topic, 1, ["a,2026-01-01 00:00:05", "b,2026-01-01 00:00:07", "a,2026-01-01 00:00:09"]);
+    let shell = shell_at(&server);
+    shell.does(&format!(
+        "CREATE TABLE seen (k STRING, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '1' SECOND) WITH \
+         ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'csv', 'scan.startup.mode' = 'earliest-offset', \
+          'properties.bootstrap.servers' = '{}');",
+        broker.bootstrap()
+    ));
+    shell.clears();
+    shell.enter("SELECT k, COUNT(*) AS n FROM seen GROUP BY k;");
+    shell.waits("lag and watermark", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains(" rows received, ") && line.contains(", lag 0, watermark 2026-01-01 00:00:08 ("))
+    });
+    shell.press("C-c");
+    shell.prompts();
+    assert!(shell.screen().ends_with("2 rows in set\neddyline>"), "{}", shell.screen());
+}
+
+#[test]
+fn ctrl_c_cancels_a_statement_for_which_the_server_waits() {
+    let server = Server::start();
+    let shell = shell_at(&server);
+    let (broker, port) = silent();
+    shell.does(&format!(
+        "CREATE TABLE away (k BIGINT) WITH ('connector' = 'kafka', 'topic' = 'away', 'format' = 'json', \
+         'properties.bootstrap.servers' = '127.0.0.1:{port}', 'scan.startup.mode' = 'earliest-offset');"
+    ));
+    shell.clears();
+    shell.enter("SELECT k FROM away;");
+    let _connection = asked(&broker);
+    shell.press("C-c");
+    shell.sees(&format!("ERROR: cancelled while it waited for the broker at 127.0.0.1:{port}"));
+    shell.prompts();
+    shell.enter("SELECT 40 + 2;");
+    shell.sees("42");
 }
 
 #[test]
@@ -120,11 +165,18 @@ fn a_server_that_is_not_there_is_said_so() {
 #[test]
 fn a_server_that_comes_back_is_connected_to_again() {
     let mut server = Server::start();
-    let shell = shell_at(&server);
+    let address = format!("127.0.0.1:{}", server.port());
+    let shell = Terminal::shell_with(&["--connect", &address, "-D", "pipeline.name=given"]);
     shell.does("SELECT 1 AS one;");
     server.kill();
     server.start_again();
     shell.enter("SELECT 2 AS two;");
     shell.sees("|   2 |");
     shell.sees("WARNING: the connection was lost and is there again");
+    shell.prompts();
+    shell.clears();
+    shell.does("SET;");
+    shell.waits("the settings of the command line", |screen| {
+        screen.contains("pipeline.name") && screen.contains("given")
+    });
 }

@@ -71,6 +71,7 @@ fn captures_of_the_guide_are_true() {
     options();
     error();
     live();
+    subscription();
     changelog();
     history();
     connected();
@@ -130,6 +131,19 @@ fn live() {
     shell.press("C-c");
     shell.prompts();
     check(&shell, "cancelled");
+}
+
+fn subscription() {
+    let shell = shell();
+    shell.does(
+        "CREATE TABLE clicks (page INT) WITH ('connector' = 'datagen', 'rows-per-second' = '50', \
+         'fields.page.min' = '1', 'fields.page.max' = '4');",
+    );
+    shell.does("CREATE MATERIALIZED VIEW per_page AS SELECT page, COUNT(*) AS clicks FROM clicks GROUP BY page;");
+    shell.clears();
+    shell.enter("SUBSCRIBE TO per_page;");
+    shell.waits("a view with figures", |screen| screen.contains("4 rows in set") && screen.contains("rows/s"));
+    check(&shell, "subscription");
 }
 
 fn changelog() {

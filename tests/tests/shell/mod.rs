@@ -4,6 +4,7 @@ mod connect;
 mod files;
 mod guide;
 mod results;
+mod subscribe;
 mod typing;
 
 /// An endless table with three keys.

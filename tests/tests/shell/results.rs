@@ -1,5 +1,9 @@
 //! Results: live tables, modes, forms, pager, files; cancelling; jobs.
 
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use eddyline_tests::services::process::wait_for;
 use eddyline_tests::terminal::Terminal;
 
 use super::TICKS;
@@ -23,6 +27,49 @@ fn ctrl_c_cancels_the_query_and_not_the_shell() {
     }
     shell.enter("SELECT 40 + 2;");
     shell.sees("42");
+}
+
+/// A server that takes connections and never says a word.
+pub fn silent() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a socket");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, port)
+}
+
+/// Waits until somebody asks a silent server, who from now on waits for its answer.
+pub fn asked(listener: &TcpListener) -> TcpStream {
+    wait_for("somebody to ask", Duration::from_secs(20), || listener.accept().ok()).0
+}
+
+#[test]
+fn ctrl_c_cancels_a_statement_that_waits_for_a_broker_or_a_database() {
+    let shell = Terminal::shell();
+    let ((broker, broker_port), (database, database_port)) = (silent(), silent());
+    shell.does(TICKS);
+    shell.does(&format!(
+        "CREATE TABLE away (k BIGINT) WITH ('connector' = 'kafka', 'topic' = 'away', 'format' = 'json', \
+         'properties.bootstrap.servers' = '127.0.0.1:{broker_port}', 'scan.startup.mode' = 'earliest-offset');"
+    ));
+    shell.does(&format!(
+        "CREATE TABLE gone (k BIGINT) WITH ('connector' = 'jdbc', 'table-name' = 'gone', \
+         'url' = 'jdbc:mysql://127.0.0.1:{database_port}/db', 'username' = 'ada', 'password' = 'lovelace');"
+    ));
+    for (statement, listener, place) in [
+        ("SELECT k FROM away;", &broker, format!("the broker at 127.0.0.1:{broker_port}")),
+        ("INSERT INTO gone SELECT k FROM ticks;", &database, format!("MySQL at 127.0.0.1:{database_port}")),
+    ] {
+        shell.clears();
+        shell.enter(statement);
+        let _connection = asked(listener);
+        shell.press("C-c");
+        shell.sees(&format!("ERROR: cancelled while it waited for {place}"));
+        shell.prompts();
+    }
+    shell.enter("SELECT 40 + 2;");
+    shell.sees("42");
+    shell.enter("quit;");
+    shell.sees("ended with 0");
 }
 
 #[test]
@@ -141,6 +188,7 @@ fn a_job_with_an_end_is_waited_for_and_others_are_told_of() {
     shell.does(TICKS);
     shell.does("SET 'pipeline.name' = 'counting'; INSERT INTO sink SELECT k FROM ticks;");
     shell.sees("job 'counting' is running; SHOW JOBS lists jobs");
+    assert_eq!(shell.screen().matches(" is finished: ").count(), 1, "its end is told once:\n{}", shell.screen());
     shell.clears();
     shell.does("STOP JOB 'counting';");
     shell.sees("job 'counting' is finished: ");
@@ -172,4 +220,36 @@ fn a_running_file_shows_its_figures_in_one_line() {
     terminal.press("C-c");
     terminal.sees("ended with 0");
     assert!(!terminal.screen().contains("rows/s"), "the line goes when the job ends:\n{}", terminal.screen());
+}
+
+#[test]
+fn a_job_that_comes_back_says_from_where_until_its_first_checkpoint() {
+    let terminal = Terminal::new();
+    terminal.write(
+        "job.sql",
+        &format!(
+            "SET 'execution.checkpointing.interval' = '1h';\nSET 'pipeline.name' = 'coming';\n{TICKS}\n\
+             CREATE TABLE sink (k BIGINT) WITH ('connector' = 'blackhole');\nINSERT INTO sink SELECT k FROM ticks;"
+        ),
+    );
+    terminal.run(&["run", "job.sql"]);
+    let figures =
+        |screen: &str, start: &str| screen.lines().any(|line| line.starts_with(start) && line.contains(" rows/s"));
+    terminal.waits("rows", |screen| screen.lines().any(|line| line.contains(" rows read, ")));
+    assert!(!terminal.screen().contains("from checkpoint"), "{}", terminal.screen());
+    terminal.press("C-c");
+    terminal.sees("ended with 0");
+    terminal.run(&["run", "job.sql"]);
+    terminal.sees("resuming coming from checkpoint 1, taken ");
+    terminal.waits("where it comes from", |screen| figures(screen, "resumed from checkpoint 1, "));
+    terminal.press("C-c");
+    terminal.sees("ended with 0");
+    terminal.write(
+        "job.sql",
+        &std::fs::read_to_string(terminal.folder().join("job.sql")).expect("a file").replace("1h", "1s"),
+    );
+    terminal.run(&["run", "job.sql"]);
+    terminal.waits("a checkpoint of its own", |screen| {
+        screen.lines().any(|line| line.contains(" rows/s, checkpoint 3 ") && !line.starts_with("resumed from"))
+    });
 }

@@ -3,6 +3,7 @@
 
 mod readers;
 mod rows;
+mod sinks;
 mod tables;
 
 use std::collections::BTreeMap;

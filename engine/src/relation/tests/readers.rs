@@ -6,6 +6,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::connector::{Polled, SourceFactory, SourceReader};
+use crate::dataflow::Subtask;
 use crate::state::key_group;
 use crate::time::Epoch;
 
@@ -59,6 +61,33 @@ fn copies_of_a_row_come_and_go_one_by_one() {
     view.apply(&[changes(&[(RowKind::Delete, a), (RowKind::Delete, a)])], 4).unwrap();
     assert_eq!(spelled(&subscription.next(NOW).unwrap().unwrap().batches), ["-D a 1 1"; 2]);
     assert_eq!(view.snapshot(NOW).unwrap().rows(), 0);
+}
+
+#[test]
+fn a_reader_says_which_version_it_has_read_and_which_is_published() {
+    let view = keyed();
+    let factory = RelationSourceFactory::new(view.clone(), None);
+    let mut reader = factory.open(Subtask { index: 0, parallelism: 1 }, None).unwrap();
+    let stands = |reader: &dyn SourceReader| {
+        let progress = reader.progress().remove(0);
+        (progress.position, progress.end, progress.lag_rows)
+    };
+    assert_eq!(stands(reader.as_ref()), (0, None, None));
+    view.apply(&[inserts(&[(Some("a"), 1, 1)])], 4).unwrap();
+    assert_eq!(stands(reader.as_ref()), (0, Some(4), None));
+    assert!(matches!(reader.poll(100, NOW).unwrap(), Polled::Rows { .. }));
+    assert_eq!(stands(reader.as_ref()), (4, Some(4), Some(0)));
+    view.apply(&[inserts(&[(Some("b"), 2, 1)])], 9).unwrap();
+    assert_eq!(stands(reader.as_ref()), (4, Some(9), None));
+    // More than one batch: there is something to read as long as not all of it was given.
+    let many: Vec<Row> = (0..20_000).map(|id| (None, id, 1)).collect();
+    view.apply(&[inserts(&many)], 10).unwrap();
+    assert!(matches!(reader.poll(100, NOW).unwrap(), Polled::Rows { .. }));
+    assert_eq!(stands(reader.as_ref()), (10, Some(10), None));
+    while !reader.is_between() {
+        assert!(matches!(reader.poll(100, NOW).unwrap(), Polled::Rows { .. }));
+    }
+    assert_eq!(stands(reader.as_ref()), (10, Some(10), Some(0)));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a server sends, as the shell's rows: text becomes Arrow columns, and the column `op` the kind of a change.
 
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +18,9 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryStream};
 
 use super::Cancel;
+use super::watch::Watch;
 use crate::failure::Failure;
+use crate::figures::Figures;
 use crate::follow::RunningQuery;
 
 /// The column that says what a change does to the result.
@@ -96,9 +99,9 @@ impl Header {
     /// one is named like it and holds one in the `first` rows.
     pub fn new(names: Vec<String>, types: &[Type], first: Option<&Event>) -> Self {
         let holds_op = match first {
-            Some(Event::Rows(rows)) => {
-                rows.first().is_some_and(|row| row.first().is_some_and(|op| op.as_deref().and_then(kind).is_some()))
-            }
+            Some(Event::Rows(rows)) => rows.first().is_some_and(|row| {
+                row.first().is_some_and(|op| op.as_deref().and_then(RowKind::from_symbol).is_some())
+            }),
             _ => true,
         };
         let op = first.is_some() && holds_op && names.first().is_some_and(|name| name == OP);
@@ -135,15 +138,9 @@ impl Header {
         if !self.op {
             return Ok(ChangelogBatch::inserts(batch));
         }
-        let kinds = rows.iter().map(|row| row.first().cloned().flatten().and_then(|op| kind(&op)));
+        let kinds = rows.iter().map(|row| row.first().cloned().flatten().and_then(|op| RowKind::from_symbol(&op)));
         Ok(ChangelogBatch::new(batch, kinds.map(|kind| kind.unwrap_or(RowKind::Insert)).collect()))
     }
-}
-
-fn kind(op: &str) -> Option<RowKind> {
-    [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete]
-        .into_iter()
-        .find(|k| k.symbol() == op)
 }
 
 /// The types in which values are more than text to the shell.
@@ -174,9 +171,14 @@ fn column(data_type: &DataType, texts: impl Iterator<Item = Option<String>>) -> 
     }
 }
 
+/// Begins to watch a query; None as long as its job is not known.
+pub type Watcher = Box<dyn Fn() -> Option<Watch> + Send>;
+
 /// A query that runs on the server.
 pub struct WireQuery {
     cancel: Cancel,
+    watcher: Watcher,
+    watch: OnceCell<Watch>,
     cancelled: Arc<AtomicBool>,
     reader: Mutex<Option<JoinHandle<Result<(), SqlError>>>>,
 }
@@ -189,6 +191,7 @@ impl WireQuery {
         events: Receiver<Event>,
         batches: Sender<ChangelogBatch>,
         cancel: Cancel,
+        watcher: Watcher,
     ) -> std::io::Result<Self> {
         let read = move || {
             for event in first.into_iter().chain(events) {
@@ -205,7 +208,8 @@ impl WireQuery {
             Ok(())
         };
         let reader = std::thread::Builder::new().name("rows".to_string()).spawn(read)?;
-        Ok(WireQuery { cancel, cancelled: Arc::default(), reader: Mutex::new(Some(reader)) })
+        let reader = Mutex::new(Some(reader));
+        Ok(WireQuery { cancel, watcher, watch: OnceCell::new(), cancelled: Arc::default(), reader })
     }
 }
 
@@ -213,6 +217,16 @@ impl RunningQuery for WireQuery {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
         self.cancel.ask();
+    }
+
+    fn figures(&self, figures: &mut Figures, received: u64) -> String {
+        if self.watch.get().is_none()
+            && let Some(watch) = (self.watcher)()
+        {
+            let _ = self.watch.set(watch);
+        }
+        let known = self.watch.get().map(Watch::known).unwrap_or_default();
+        figures.of_rows(received, known.lag_rows, known.watermark)
     }
 
     fn wait(&self) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! A server: the shell as a client of PostgreSQL's protocol.
 //!
 //! - `address`: where the server is and how to get in; `tls`: encryption.
-//! - `answer`: what the server sends, as the shell's rows.
+//! - `answer`: what the server sends, as the shell's rows; `watch`: what it knows of the query behind them.
 //!
 //! Statements go over the simple protocol, one at a time; rows are shown as they come. Only queries are described first
 //! (the extended protocol), because the simple one does not tell types.
@@ -9,9 +9,10 @@
 mod address;
 mod answer;
 mod tls;
+mod watch;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use eddyline_engine::runtime::JobHandle;
@@ -20,19 +21,23 @@ use eddyline_sql::{SqlError, SqlState};
 use tokio::runtime::Runtime;
 use tokio_postgres::error::{DbError, ErrorPosition};
 use tokio_postgres::types::Type;
-use tokio_postgres::{AsyncMessage, CancelToken, Client};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config};
 
 use super::backend::{Answer, Backend, Changes};
-use super::lex::{Kind, tokens};
+use super::lex::tokens;
 use crate::failure::Failure;
 use crate::follow::POLL;
 use crate::interrupt::Interrupt;
-use answer::{Event, Header, WireQuery, is_job};
+use answer::{Event, Header, Watcher, WireQuery, is_job};
+use watch::Watch;
 
 pub use address::Address;
 
 /// Pieces of an answer that wait to be shown before the server is held back.
 const WAITING_EVENTS: usize = 16;
+
+/// The parameter in which a server tells the job of a query that does not end by itself.
+const QUERY: &str = "eddyline.query";
 
 /// A session on a server.
 pub struct Wire {
@@ -41,7 +46,21 @@ pub struct Wire {
     interrupt: Interrupt,
     runtime: Arc<Runtime>,
     client: Client,
-    notices: Arc<Mutex<Vec<String>>>,
+    /// How `client` has got in, with the password if one was asked for.
+    config: Config,
+    heard: Arc<Heard>,
+}
+
+/// What a connection has heard besides answers.
+#[derive(Default)]
+struct Heard {
+    notices: Mutex<Vec<String>>,
+    /// The job of the query that runs.
+    query: Mutex<Option<String>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Wire {
@@ -52,10 +71,10 @@ impl Wire {
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let notices = Arc::default();
-        let client = open(&runtime, &address, &notices)?;
+        let heard = Arc::default();
+        let (client, config) = open(&runtime, &address, &heard)?;
         let variables = variables.clone();
-        let mut wire = Wire { address, variables, interrupt, runtime: Arc::new(runtime), client, notices };
+        let mut wire = Wire { address, variables, interrupt, runtime: Arc::new(runtime), client, config, heard };
         wire.apply_settings().map_err(|e| Failure::Message(e.render("")))?;
         Ok(wire)
     }
@@ -78,9 +97,9 @@ impl Wire {
             let message = failure.text().trim_start_matches("ERROR: ").to_string();
             SqlError::new(SqlState::SystemError, format!("the connection to the server is lost, and: {message}"))
         };
-        self.client = open(&self.runtime, &self.address, &self.notices).map_err(failed)?;
+        (self.client, self.config) = open(&self.runtime, &self.address, &self.heard).map_err(failed)?;
         let lost = "WARNING: the connection was lost and is there again; settings and temporary tables are gone";
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(lost.to_string());
+        lock(&self.heard.notices).push(lost.to_string());
         self.apply_settings()
     }
 
@@ -119,22 +138,28 @@ impl Wire {
 
     fn query(&mut self, sql: &str) -> Result<Answer, SqlError> {
         let types = self.types(sql)?;
+        *lock(&self.heard.query) = None;
         let events = self.send(sql)?;
         let cancel = self.cancel();
         let names = match self.next(&events, &cancel)? {
             Some(Event::Columns(names)) => names,
             _ => return Ok(Answer::Done(String::new())),
         };
-        // Only the first row shows whether a column named `op` is the server's or the user's.
-        let first = match names.first().is_some_and(|name| name == answer::OP) {
+        // Only the first row shows whether a column named `op` is the server's or the user's. The rows of a subscription,
+        // which may be long in coming, are read by whoever shows them.
+        let subscription = first_word(sql) == "SUBSCRIBE";
+        let first = match !subscription && names.first().is_some_and(|name| name == answer::OP) {
             true => self.next(&events, &cancel)?,
             false => None,
         };
         let header = Header::new(names, &types, first.as_ref());
         let (schema, append_only) = (header.schema(), !header.has_op());
         let (sender, batches) = bounded(WAITING_EVENTS);
-        let query = WireQuery::start(header, first, events, sender, cancel).map_err(|e| lost(&e.to_string()))?;
-        Ok(Answer::Changes(Changes { schema, batches, query: Box::new(query), bounded: false, append_only }))
+        let watcher = self.watcher();
+        let query =
+            WireQuery::start(header, first, events, sender, cancel, watcher).map_err(|e| lost(&e.to_string()))?;
+        let query = Box::new(query);
+        Ok(Answer::Changes(Changes { schema, batches, query, bounded: false, append_only, subscription }))
     }
 
     fn finished(&mut self, sql: &str) -> Result<Answer, SqlError> {
@@ -159,6 +184,16 @@ impl Wire {
         Ok(Answer::Rows { schema, rows })
     }
 
+    /// What begins to watch the query that runs, once its job is known.
+    fn watcher(&self) -> Watcher {
+        let (runtime, config, encryption) = (Arc::clone(&self.runtime), self.config.clone(), self.address.encryption());
+        let heard = Arc::clone(&self.heard);
+        Box::new(move || {
+            let query = lock(&heard.query).clone()?;
+            Some(Watch::start(&runtime, config.clone(), encryption.clone(), &query))
+        })
+    }
+
     fn cancel(&self) -> Cancel {
         let token = self.client.cancel_token();
         Cancel { token, encryption: self.address.encryption(), runtime: Arc::clone(&self.runtime) }
@@ -172,7 +207,7 @@ impl Backend for Wire {
     }
 
     fn notices(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.heard.notices))
     }
 
     fn jobs(&self) -> Vec<JobHandle> {
@@ -204,8 +239,8 @@ impl Cancel {
     }
 }
 
-/// A connection that collects its notices; asks for the password when one is needed.
-fn open(runtime: &Runtime, address: &Address, notices: &Arc<Mutex<Vec<String>>>) -> Result<Client, Failure> {
+/// A connection that notes what it hears, and how it was made; asks for the password when one is needed.
+fn open(runtime: &Runtime, address: &Address, heard: &Arc<Heard>) -> Result<(Client, Config), Failure> {
     let mut config = address.config();
     let mut connected = runtime.block_on(config.connect(address.encryption()));
     if connected.as_ref().is_err_and(needs_password) {
@@ -215,17 +250,27 @@ fn open(runtime: &Runtime, address: &Address, notices: &Arc<Mutex<Vec<String>>>)
         }
     }
     let (client, mut connection) = connected.map_err(|error| unreachable(&error, address))?;
-    let notices = Arc::clone(notices);
+    let heard = Arc::clone(heard);
     runtime.spawn(async move {
-        while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+        let mut known = None;
+        let mut next = |context: &mut std::task::Context<'_>| {
+            let polled = connection.poll_message(context);
+            let query = connection.parameter(QUERY);
+            if query != known.as_deref() {
+                known = query.map(str::to_string);
+                lock(&heard.query).clone_from(&known);
+            }
+            polled
+        };
+        while let Some(Ok(message)) = std::future::poll_fn(&mut next).await {
             if let AsyncMessage::Notice(notice) = message {
                 let text = format!("{}: {}", notice.severity(), notice.message());
                 let text = text.trim_start_matches("NOTICE: ").to_string();
-                notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                lock(&heard.notices).push(text);
             }
         }
     });
-    Ok(client)
+    Ok((client, config))
 }
 
 fn needs_password(error: &tokio_postgres::Error) -> bool {
@@ -289,11 +334,13 @@ fn lost(what: &str) -> SqlError {
 
 /// True for a statement whose rows come as they are made.
 fn is_query(sql: &str) -> bool {
-    let first = tokens(sql).into_iter().find(|t| !t.is_blank());
-    first.is_some_and(|token| {
-        let word = token.of(sql).to_ascii_uppercase();
-        word == "(" || (token.kind == Kind::Word && ["SELECT", "WITH", "VALUES", "SUBSCRIBE"].contains(&word.as_str()))
-    })
+    ["SELECT", "WITH", "VALUES", "SUBSCRIBE", "("].contains(&first_word(sql).as_str())
+}
+
+/// The word that a statement begins with, or another sign.
+fn first_word(sql: &str) -> String {
+    let first = tokens(sql).into_iter().find(|token| !token.is_blank());
+    first.map_or_else(String::new, |token| token.of(sql).to_ascii_uppercase())
 }
 
 #[cfg(test)]

@@ -24,14 +24,12 @@ use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use eddyline_sql::catalog::{CATALOG, CatalogObject, PUBLIC};
-use eddyline_sql::error::Location;
-use eddyline_sql::statement::{ObjectKind, TableName};
 use eddyline_sql::types::FlinkType;
 use eddyline_sql::{Engine, Parameter, Session, SqlError, SqlState};
 use futures::StreamExt;
 use pgwire::api::Type;
 
-use super::catalog_keys::{Key, KeyedCatalog};
+use super::catalog_keys::{Facts, Key, KnowingCatalog};
 use super::types::pg_type;
 use super::{asyncpg, catalog_functions, catalog_rewrite};
 
@@ -61,8 +59,8 @@ impl PgCatalog {
         context.register_catalog(CATALOG, Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| failed(*e))?;
         if let Some(base) = catalog.schema("pg_catalog") {
-            let keys = Arc::new(move || objects.keys());
-            catalog.register_schema("pg_catalog", Arc::new(KeyedCatalog { base, keys })).map_err(failed)?;
+            let known = Arc::new(move || objects.facts());
+            catalog.register_schema("pg_catalog", Arc::new(KnowingCatalog { base, known })).map_err(failed)?;
         }
         catalog_functions::register(&context);
         Ok(PgCatalog { context, parser: PostgresCompatibilityParser::new() })
@@ -172,21 +170,27 @@ impl Objects {
         let describe = |name: &str| {
             // A view that cannot be planned has no columns to show.
             let schema = session.columns(name).ok()?;
-            let kind = catalog.find(name).map(CatalogObject::kind)?;
-            let at = TableName { parts: vec![name.to_string()], position: Location { line: 0, column: 0 } };
-            let definition = catalog.show_create(kind, &at).ok();
-            let key = catalog.find(name).and_then(|object| key_of(name, object, &schema));
-            Some((name.to_string(), Arc::new(Object { schema, kind, definition, key })))
+            let facts = facts_of(name, catalog.find(name)?, &schema);
+            Some((name.to_string(), Arc::new(Object { schema, facts })))
         };
         let objects: Arc<Described> = Arc::new(catalog.names().into_iter().filter_map(describe).collect());
         *seen = Some((version, Arc::clone(&objects)));
         objects
     }
 
-    fn keys(&self) -> BTreeMap<String, Key> {
-        let key = |(name, object): (&String, &Arc<Object>)| Some((name.clone(), object.key.clone()?));
-        self.now().iter().filter_map(key).collect()
+    fn facts(&self) -> BTreeMap<String, Facts> {
+        self.now().iter().map(|(name, object)| (name.clone(), object.facts.clone())).collect()
     }
+}
+
+fn facts_of(name: &str, object: &CatalogObject, schema: &SchemaRef) -> Facts {
+    let (kind, definition, comment) = match object {
+        CatalogObject::Table(table) => ("r", None, &table.comment),
+        CatalogObject::View(view) => ("v", Some(&view.query_text), &view.comment),
+        CatalogObject::Materialized(view) => ("m", Some(&view.create.query_text), &view.create.comment),
+    };
+    let definition = definition.map(|query| format!("{query};"));
+    Facts { kind, definition, comment: comment.clone(), key: key_of(name, object, schema) }
 }
 
 /// The primary key of a table; its name is the constraint's, or what PostgreSQL would call it.
@@ -229,9 +233,7 @@ impl SchemaProvider for Objects {
 #[derive(Debug)]
 struct Object {
     schema: SchemaRef,
-    kind: ObjectKind,
-    definition: Option<String>,
-    key: Option<Key>,
+    facts: Facts,
 }
 
 #[async_trait]
@@ -241,14 +243,10 @@ impl TableProvider for Object {
     }
 
     fn table_type(&self) -> TableType {
-        match self.kind {
-            ObjectKind::Table => TableType::Base,
-            ObjectKind::View | ObjectKind::MaterializedView => TableType::View,
+        match self.facts.kind {
+            "r" => TableType::Base,
+            _ => TableType::View,
         }
-    }
-
-    fn get_table_definition(&self) -> Option<&str> {
-        self.definition.as_deref()
     }
 
     async fn scan(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::{
@@ -28,6 +28,8 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("inet_server_addr", nothing.clone()),
         ("inet_server_port", ScalarValue::Int32(None)),
         ("pg_char_to_encoding", ScalarValue::Int32(Some(6))),
+        ("getdatabaseencoding", text("UTF8")),
+        ("pg_tablespace_size", ScalarValue::Int64(None)),
         ("pg_table_size", ScalarValue::Int64(None)),
         ("pg_total_relation_size", ScalarValue::Int64(None)),
         ("pg_database_size", ScalarValue::Int64(None)),
@@ -45,6 +47,9 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         "pg_get_function_result",
         "pg_get_serial_sequence",
         "pg_tablespace_location",
+        "pg_describe_object",
+        "pg_get_function_sqlbody",
+        "pg_get_statisticsobjdef_columns",
         "pg_size_pretty",
     ];
     constants.extend(unknown.map(|name| (name, nothing.clone())));
@@ -78,6 +83,7 @@ pub fn register(context: &SessionContext) {
     }
     context.register_udf(ScalarUDF::from(Setting { name: "current_setting", signature: any_arguments() }));
     context.register_udf(ScalarUDF::from(Setting { name: "set_config", signature: any_arguments() }));
+    context.register_udf(ScalarUDF::from(Format { signature: Signature::variadic_any(Volatility::Stable) }));
 }
 
 fn any_arguments() -> Signature {
@@ -143,5 +149,82 @@ impl ScalarUDFImpl for Setting {
             |name: &str| SETTINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
         let values: StringArray = texts.as_string::<i32>().iter().map(|name| name.and_then(value)).collect();
         Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
+    }
+}
+
+/// `format(pattern, …)` with `%s`, `%I`, `%L` and `%%`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Format {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Format {
+    fn name(&self) -> &str {
+        "format"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let rows = arguments.number_rows;
+        let text = |value: &ColumnarValue| Ok(arrow::compute::cast(&value.to_array(rows)?, &DataType::Utf8)?);
+        let columns: Vec<ArrayRef> = arguments.args.iter().map(text).collect::<Result<_, DataFusionError>>()?;
+        let columns: Vec<&StringArray> = columns.iter().map(|column| column.as_string::<i32>()).collect();
+        let Some((patterns, values)) = columns.split_first() else {
+            return Err(DataFusionError::Plan("format needs a pattern".to_string()));
+        };
+        let row = |row: usize| {
+            let values = values.iter().map(|column| column.is_valid(row).then(|| column.value(row)));
+            patterns.is_valid(row).then(|| formatted(patterns.value(row), values))
+        };
+        let texts: StringArray = (0..rows).map(row).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts) as ArrayRef))
+    }
+}
+
+fn formatted<'a>(pattern: &str, mut values: impl Iterator<Item = Option<&'a str>>) -> String {
+    let (mut text, mut signs) = (String::new(), pattern.chars());
+    while let Some(sign) = signs.next() {
+        let kind = if sign == '%' { signs.next() } else { None };
+        match kind {
+            Some('s') => text.push_str(values.next().flatten().unwrap_or("")),
+            Some('I') => text.push_str(&quoted_name(values.next().flatten().unwrap_or(""))),
+            Some('L') => match values.next().flatten() {
+                Some(value) => text.extend(["'", &value.replace('\'', "''"), "'"]),
+                None => text.push_str("NULL"),
+            },
+            Some(other) => text.push(other),
+            None => text.push(sign),
+        }
+    }
+    text
+}
+
+/// A name as SQL text, in quotes where it needs them.
+pub fn quoted_name(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    match name.bytes().all(plain) && !name.starts_with(|first: char| first.is_ascii_digit()) && !name.is_empty() {
+        true => name.to_string(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_put_into_a_pattern() {
+        let check = |pattern: &str, values: &[Option<&str>], wanted: &str| {
+            assert_eq!(formatted(pattern, values.iter().copied()), wanted);
+        };
+        check("%s of %I.%I, %L%%", &[Some("a b"), Some("a b"), Some("c"), Some("it's")], "a b of \"a b\".c, 'it''s'%");
+        check("%s|%L|%I", &[None, None, Some("1x")], "|NULL|\"1x\"");
     }
 }

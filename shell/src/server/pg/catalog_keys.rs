@@ -1,9 +1,9 @@
-//! Primary keys in pg_catalog: `datafusion-pg-catalog` knows no keys of ours, so its tables of relations, indexes and
-//! constraints are replaced by ones that have an index and a constraint for each primary key.
+//! What `datafusion-pg-catalog` cannot know of our objects: materialized views, definitions, comments and primary keys.
+//! Its tables of relations, indexes and constraints are replaced by ones with an index and a constraint for each key.
 //!
-//! The key of a table has the table's number plus [`KEY_NUMBERS`], both as index and as constraint. One table more,
-//! [`COLUMNS`], has a row per column of a key; `catalog_unfold` brings the many ways in which clients unfold
-//! `pg_index.indkey` to it.
+//! The key of a table has the table's number plus [`KEY_NUMBERS`], both as index and as constraint. Two tables more are
+//! what questions are brought to by `catalog_unfold`: [`COLUMNS`] has a row per column of a key, for the many ways in
+//! which clients unfold `pg_index.indkey`, and [`OBJECTS`] has one per object, with its definition and comment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,12 +22,31 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::TableType;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
+use super::catalog_functions::quoted_name;
+
 /// What is added to a table's number for that of its key.
 const KEY_NUMBERS: i32 = 0x2000_0000;
 /// PostgreSQL's number of the access method `btree`, which clients expect of a key.
 const BTREE: i32 = 403;
+/// The number of the schema `pg_catalog`, none of whose tables is one of our objects.
+const PG_CATALOG: i32 = 11;
 /// The table of the columns of keys; nobody lists it.
 pub const COLUMNS: &str = "eddyline_key_columns";
+/// The table of definitions and comments; nobody lists it.
+pub const OBJECTS: &str = "eddyline_objects";
+
+/// What is known of an object beyond its columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// `pg_class.relkind`: `r`, `v` or `m`.
+    pub kind: &'static str,
+    /// The query of a view.
+    pub definition: Option<String>,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// Its primary key.
+    pub key: Option<Key>,
+}
 
 /// A primary key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,82 +59,86 @@ pub struct Key {
 
 impl Key {
     fn list(&self) -> String {
-        let quoted =
-            |name: &String| match name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-                true => name.clone(),
-                false => format!("\"{}\"", name.replace('"', "\"\"")),
-            };
-        self.columns.iter().map(|(_, name)| quoted(name)).collect::<Vec<_>>().join(", ")
+        self.columns.iter().map(|(_, name)| quoted_name(name)).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The keys of all tables by name of the table, as they are now.
-pub type Keys = Arc<dyn Fn() -> BTreeMap<String, Key> + Send + Sync>;
+/// Our objects by name, as they are now.
+pub type Known = Arc<dyn Fn() -> BTreeMap<String, Facts> + Send + Sync>;
 
-/// pg_catalog with keys.
-pub struct KeyedCatalog {
+/// pg_catalog with what we know.
+pub struct KnowingCatalog {
     /// What `datafusion-pg-catalog` says.
     pub base: Arc<dyn SchemaProvider>,
-    /// Our keys.
-    pub keys: Keys,
+    /// Our objects.
+    pub known: Known,
 }
 
-impl fmt::Debug for KeyedCatalog {
+impl fmt::Debug for KnowingCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedCatalog").finish_non_exhaustive()
+        f.debug_struct("KnowingCatalog").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl SchemaProvider for KeyedCatalog {
+impl SchemaProvider for KnowingCatalog {
     fn table_names(&self) -> Vec<String> {
         self.base.table_names()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let content: fn(SchemaRef, &[Keyed]) -> Result<RecordBatch, DataFusionError> = match name {
+        let content: fn(SchemaRef, &[Relation]) -> Result<RecordBatch, DataFusionError> = match name {
             "pg_class" => relations,
             "pg_index" => indexes,
             "pg_constraint" => constraints,
             COLUMNS => columns,
+            OBJECTS => objects,
             _ => return self.base.table(name).await,
         };
         let Some(classes) = self.base.table("pg_class").await? else { return Ok(None) };
         let schema = match name {
+            "pg_class" => Arc::new(with_options(&classes.schema())),
             COLUMNS => Arc::new(column_schema()),
+            OBJECTS => Arc::new(object_schema()),
             name => self.base.table(name).await?.map_or_else(|| Arc::new(Schema::empty()), |table| table.schema()),
         };
-        Ok(Some(Arc::new(KeyedTable { schema, classes, keys: Arc::clone(&self.keys), content })))
+        Ok(Some(Arc::new(KnowingTable { schema, classes, known: Arc::clone(&self.known), content })))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        name == COLUMNS || self.base.table_exist(name)
+        [COLUMNS, OBJECTS].contains(&name) || self.base.table_exist(name)
     }
 }
 
-/// A table with a key: its number, its row in pg_class, and the key; without a key when it has none.
-struct Keyed {
+/// A relation: its number, its row in pg_class, and what we know when it is ours.
+struct Relation {
     number: i32,
     class: RecordBatch,
-    key: Option<Key>,
+    facts: Option<Facts>,
 }
 
-/// A table whose content follows from pg_class and the keys.
-struct KeyedTable {
+impl Relation {
+    fn key(&self) -> Option<&Key> {
+        self.facts.as_ref()?.key.as_ref()
+    }
+}
+
+/// A table whose content follows from pg_class and what we know.
+struct KnowingTable {
     schema: SchemaRef,
     classes: Arc<dyn TableProvider>,
-    keys: Keys,
-    content: fn(SchemaRef, &[Keyed]) -> Result<RecordBatch, DataFusionError>,
+    known: Known,
+    content: fn(SchemaRef, &[Relation]) -> Result<RecordBatch, DataFusionError>,
 }
 
-impl fmt::Debug for KeyedTable {
+impl fmt::Debug for KnowingTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedTable").finish_non_exhaustive()
+        f.debug_struct("KnowingTable").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl TableProvider for KeyedTable {
+impl TableProvider for KnowingTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -134,56 +157,72 @@ impl TableProvider for KeyedTable {
         let scan = self.classes.scan(state, None, &[], None).await?;
         let classes = collect(scan, state.task_ctx()).await?;
         let batch = concat_batches(&self.classes.schema(), &classes)?;
-        let content = (self.content)(self.schema(), &keyed(&batch, &(self.keys)())?)?;
+        let content = (self.content)(self.schema(), &ours(&batch, &(self.known)())?)?;
         MemTable::try_new(self.schema(), vec![vec![content]])?.scan(state, projection, &[], limit).await
     }
 }
 
-/// The rows of pg_class with their keys. Only our own tables have names that have keys.
-fn keyed(classes: &RecordBatch, keys: &BTreeMap<String, Key>) -> Result<Vec<Keyed>, DataFusionError> {
+/// The rows of pg_class with what we know of them.
+fn ours(classes: &RecordBatch, known: &BTreeMap<String, Facts>) -> Result<Vec<Relation>, DataFusionError> {
     let column = |name: &str| {
         classes.column_by_name(name).ok_or_else(|| DataFusionError::Internal(format!("pg_class has no {name}")))
     };
     let (numbers, names) = (column("oid")?.as_primitive::<Int32Type>(), column("relname")?.as_string::<i32>());
-    let row = |row: usize| Keyed {
+    let schemas = column("relnamespace")?.as_primitive::<Int32Type>();
+    let row = |row: usize| Relation {
         number: numbers.value(row),
         class: classes.slice(row, 1),
-        key: keys.get(names.value(row)).cloned(),
+        facts: known.get(names.value(row)).filter(|_| schemas.value(row) != PG_CATALOG).cloned(),
     };
     Ok((0..classes.num_rows()).map(row).collect())
 }
 
+/// pg_class with a column that `datafusion-pg-catalog` lacks.
+fn with_options(schema: &Schema) -> Schema {
+    let options = Field::new_list("reloptions", Field::new_list_field(DataType::Utf8, true), true);
+    Schema::new(schema.fields().iter().cloned().chain([Arc::new(options)]).collect::<Vec<_>>())
+}
+
 /// pg_class: what is there, and an index for each key.
-fn relations(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataFusionError> {
-    let mut batches = Vec::with_capacity(tables.len());
-    for table in tables {
-        let has_key = Arc::new(BooleanArray::from(vec![table.key.is_some()])) as ArrayRef;
-        batches.push(replaced(&table.class, &[("relhasindex", has_key)])?);
-        let Some(key) = &table.key else { continue };
+fn relations(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
+    let mut batches = Vec::with_capacity(relations.len());
+    for relation in relations {
+        let has_key = Arc::new(BooleanArray::from(vec![relation.key().is_some()])) as ArrayRef;
+        let mut values = vec![("relhasindex", has_key)];
+        if let Some(facts) = &relation.facts {
+            values.push(("relkind", Arc::new(StringArray::from(vec![facts.kind]))));
+        }
+        batches.push(replaced(&schema, &relation.class, &values)?);
+        let Some(key) = relation.key() else { continue };
         let values: [(&str, ArrayRef); 6] = [
-            ("oid", Arc::new(Int32Array::from(vec![table.number + KEY_NUMBERS]))),
+            ("oid", Arc::new(Int32Array::from(vec![relation.number + KEY_NUMBERS]))),
             ("relname", Arc::new(StringArray::from(vec![key.name.as_str()]))),
             ("relkind", Arc::new(StringArray::from(vec!["i"]))),
             ("relam", Arc::new(Int32Array::from(vec![BTREE]))),
             ("relnatts", Arc::new(Int16Array::from(vec![i16::try_from(key.columns.len()).unwrap_or(0)]))),
             ("relhasindex", Arc::new(BooleanArray::from(vec![false]))),
         ];
-        batches.push(replaced(&table.class, &values)?);
+        batches.push(replaced(&schema, &relation.class, &values)?);
     }
     Ok(concat_batches(&schema, &batches)?)
 }
 
-/// A row with some of its values exchanged.
-fn replaced(row: &RecordBatch, values: &[(&str, ArrayRef)]) -> Result<RecordBatch, DataFusionError> {
+/// A row with some of its values exchanged, and NULL in columns that it lacks.
+fn replaced(
+    schema: &SchemaRef,
+    row: &RecordBatch,
+    values: &[(&str, ArrayRef)],
+) -> Result<RecordBatch, DataFusionError> {
     let mut columns = row.columns().to_vec();
     for (name, value) in values {
         columns[row.schema().index_of(name)?] = Arc::clone(value);
     }
-    Ok(RecordBatch::try_new(row.schema(), columns)?)
+    columns.extend(schema.fields().iter().skip(columns.len()).map(|field| new_null_array(field.data_type(), 1)));
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn indexes(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataFusionError> {
-    let keys = with_keys(tables);
+fn indexes(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
+    let keys = with_keys(relations);
     let numbers = |add: i32| Arc::new(keys.iter().map(|(n, _)| Some(n + add)).collect::<Int32Array>()) as ArrayRef;
     let width = |key: &Key| i16::try_from(key.columns.len()).unwrap_or(0);
     let widths = Arc::new(keys.iter().map(|(_, key)| Some(width(key))).collect::<Int16Array>()) as ArrayRef;
@@ -211,8 +250,8 @@ fn indexes(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataFusio
     filled(&schema, &values, keys.len())
 }
 
-fn constraints(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataFusionError> {
-    let keys = with_keys(tables);
+fn constraints(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
+    let keys = with_keys(relations);
     let numbers = |add: i32| Arc::new(keys.iter().map(|(n, _)| Some(n + add)).collect::<Int32Array>()) as ArrayRef;
     let zeros = Arc::new(Int32Array::from(vec![0; keys.len()])) as ArrayRef;
     let text = |text: &str| Arc::new(StringArray::from(vec![text; keys.len()])) as ArrayRef;
@@ -223,10 +262,10 @@ fn constraints(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataF
         format!("{{{}}}", numbers.join(","))
     };
     let lists = keys.iter().map(|(_, key)| Some(columns(key))).collect::<StringArray>();
-    let spaces: Vec<ArrayRef> = tables
+    let spaces: Vec<ArrayRef> = relations
         .iter()
-        .filter(|table| table.key.is_some())
-        .filter_map(|table| table.class.column_by_name("relnamespace").cloned())
+        .filter(|relation| relation.key().is_some())
+        .filter_map(|relation| relation.class.column_by_name("relnamespace").cloned())
         .collect();
     let spaces: Vec<&dyn Array> = spaces.iter().map(AsRef::as_ref).collect();
     let mut values = BTreeMap::from([
@@ -256,8 +295,8 @@ fn constraints(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataF
     filled(&schema, &values, keys.len())
 }
 
-fn with_keys(tables: &[Keyed]) -> Vec<(i32, &Key)> {
-    tables.iter().filter_map(|table| Some((table.number, table.key.as_ref()?))).collect()
+fn with_keys(relations: &[Relation]) -> Vec<(i32, &Key)> {
+    relations.iter().filter_map(|relation| Some((relation.number, relation.key()?))).collect()
 }
 
 /// A batch of `rows` rows: known columns as given, others NULL.
@@ -281,22 +320,23 @@ fn column_schema() -> Schema {
     ])
 }
 
-fn columns(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataFusionError> {
-    let names: Vec<Option<String>> = tables
-        .iter()
-        .map(|table| {
-            let name = table.class.column_by_name("relname")?;
-            Some(name.as_string::<i32>().value(0).to_string())
-        })
-        .collect();
+fn columns(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
     let mut rows = Vec::new();
-    for (table, name) in tables.iter().zip(names) {
-        let (Some(key), Some(name)) = (&table.key, name) else { continue };
+    for relation in relations {
+        let name = relation.class.column_by_name("relname").map(|names| names.as_string::<i32>().value(0));
+        let (Some(key), Some(name)) = (relation.key(), name) else { continue };
         let list = key.list();
         let index = format!("CREATE UNIQUE INDEX {} ON public.{name} USING btree ({list})", key.name);
         let constraint = format!("PRIMARY KEY ({list})");
         for (place, (number, column)) in (1..).zip(&key.columns) {
-            rows.push((table.number + KEY_NUMBERS, place, *number, column.clone(), index.clone(), constraint.clone()));
+            rows.push((
+                relation.number + KEY_NUMBERS,
+                place,
+                *number,
+                column.clone(),
+                index.clone(),
+                constraint.clone(),
+            ));
         }
     }
     let text = |pick: fn(&(i32, i32, i16, String, String, String)) -> &String| {
@@ -309,6 +349,28 @@ fn columns(schema: SchemaRef, tables: &[Keyed]) -> Result<RecordBatch, DataFusio
         text(|row| &row.3),
         text(|row| &row.4),
         text(|row| &row.5),
+    ];
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+fn object_schema() -> Schema {
+    Schema::new(vec![
+        Field::new("oid", DataType::Int32, false),
+        Field::new("definition", DataType::Utf8, true),
+        Field::new("comment", DataType::Utf8, true),
+    ])
+}
+
+fn objects(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
+    let known: Vec<(i32, &Facts)> =
+        relations.iter().filter_map(|relation| Some((relation.number, relation.facts.as_ref()?))).collect();
+    let text = |pick: fn(&Facts) -> Option<&str>| {
+        Arc::new(known.iter().map(|(_, facts)| pick(facts)).collect::<StringArray>()) as ArrayRef
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(known.iter().map(|(number, _)| Some(*number)).collect::<Int32Array>()),
+        text(|facts| facts.definition.as_deref()),
+        text(|facts| facts.comment.as_deref()),
     ];
     Ok(RecordBatch::try_new(schema, columns)?)
 }

@@ -1,26 +1,37 @@
 //! Brings questions about the catalog into forms that DataFusion can plan, after `datafusion-pg-catalog` has done its part.
 //!
+//! - Views stand as the queries that they are (`catalog_views`).
+//! - `tableoid`, which tells apart what describes relations, functions, …, is 0: nothing is described.
+//! - `EXISTS` among the columns of a result is a comparison of a count.
 //! - A scalar subquery over tables that have no rows here is NULL.
 //! - Any other scalar subquery gives the largest of its at most one values: DataFusion wants to see that it is one.
 //! - `LIKE … ESCAPE 'x'` is a LIKE whose pattern has its escapes as backslashes.
 //! - The columns of keys are unfolded by a join (`catalog_unfold`).
+//! - A query that reads nothing but a table without rows whose arrays are texts here has none.
 //! - A query that unfolds anything else of an index (`generate_subscripts`) has no rows: there are no indexes but keys.
 //! - Lists of rights and options (`array_to_string(c.relacl, …)`) and lists from subqueries (`ARRAY(SELECT …)`) are NULL.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
-    visit_expressions,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
+    Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut,
+    VisitorMut, visit_expressions, visit_expressions_mut,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
 use super::catalog_unfold::unfold;
+use super::catalog_views::expand;
 
 /// Tables of pg_catalog without a row that could belong to one of our objects.
 const EMPTY: &[&str] = &["pg_attrdef", "pg_sequence", "pg_description", "pg_shdescription"];
+
+/// A table without rows whose arrays are texts here, so that conditions on them cannot be planned.
+const ARRAYS: &[&str] = &["pg_statistic_ext"];
+
+/// Columns that PostgreSQL 17, whose tables these are, calls otherwise than the version that we say we are.
+const RENAMED: &[(&str, &str)] = &[("colliculocale", "colllocale")];
 
 /// Functions that make one value of many.
 pub const AGGREGATES: &[&str] =
@@ -28,12 +39,13 @@ pub const AGGREGATES: &[&str] =
 
 /// The statement in a form that can be planned.
 pub fn rewrite(mut statement: Statement) -> Statement {
+    let _ = statement.visit(&mut Expander);
     let unfolds_more = statement.to_string().contains("unnest(pg_catalog.pg_index.indclass)");
     if !unfolds_more {
         unfold(&mut statement);
     }
     if let Statement::Query(query) = &statement
-        && calls(query, &["generate_subscripts"])
+        && (calls(query, &["generate_subscripts"]) || reads_only(query, ARRAYS))
         && let Some(nothing) = nothing_like(query)
     {
         return nothing;
@@ -42,15 +54,49 @@ pub fn rewrite(mut statement: Statement) -> Statement {
     statement
 }
 
+struct Expander;
+
+impl VisitorMut for Expander {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        expand(factor);
+        ControlFlow::Continue(())
+    }
+}
+
 struct Rewriter;
 
 impl VisitorMut for Rewriter {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            for item in &mut select.projection {
+                let _: ControlFlow<()> = visit_expressions_mut(item, |expr| {
+                    counted(expr);
+                    ControlFlow::Continue(())
+                });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| part.value == "tableoid") => {
+                *expr = Expr::value(Value::Number("0".to_string(), false));
+            }
+            Expr::CompoundIdentifier(parts) => {
+                let renamed = |part: &&mut Ident| RENAMED.iter().find(|(old, _)| *old == part.value);
+                if let Some(part) = parts.last_mut()
+                    && let Some((_, new)) = renamed(&part)
+                {
+                    part.value = new.to_string();
+                }
+            }
             Expr::Function(function) if is_list(function) => *expr = Expr::value(Value::Null),
-            Expr::Subquery(query) if reads_nothing(query) => *expr = Expr::value(Value::Null),
+            Expr::Subquery(query) if reads_only(query, EMPTY) => *expr = Expr::value(Value::Null),
             Expr::Subquery(query) => single(query),
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 if let Some(escape) = escape_text(escape_char.as_ref()).filter(|text| text != "\\") {
@@ -75,6 +121,18 @@ fn is_list(function: &Function) -> bool {
     }
 }
 
+/// `EXISTS (SELECT … FROM …)` → `(SELECT count(*) FROM …) > 0`.
+fn counted(expr: &mut Expr) {
+    let Expr::Exists { subquery, negated } = expr else { return };
+    let SetExpr::Select(select) = subquery.body.as_mut() else { return };
+    select.projection = vec![SelectItem::UnnamedExpr(call("count", vec![Expr::value(Value::Boolean(true))]))];
+    *expr = Expr::BinaryOp {
+        left: Box::new(Expr::Subquery(subquery.clone())),
+        op: if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt },
+        right: Box::new(Expr::value(Value::Number("0".to_string(), false))),
+    };
+}
+
 fn select_of(query: &Query) -> Option<&Select> {
     match query.body.as_ref() {
         SetExpr::Select(select) => Some(select),
@@ -82,10 +140,10 @@ fn select_of(query: &Query) -> Option<&Select> {
     }
 }
 
-/// True for a query all of whose tables are empty here.
-fn reads_nothing(query: &Query) -> bool {
+/// True for a query all of whose tables are among these.
+fn reads_only(query: &Query, tables: &[&str]) -> bool {
     let is_empty = |factor: &TableFactor| match factor {
-        TableFactor::Table { name, .. } => last_part(name).is_some_and(|name| EMPTY.contains(&name.as_str())),
+        TableFactor::Table { name, .. } => last_part(name).is_some_and(|name| tables.contains(&name.as_str())),
         _ => false,
     };
     select_of(query).is_some_and(|select| {
@@ -194,6 +252,18 @@ mod tests {
         check(
             "SELECT (SELECT json_build_object(1) FROM pg_catalog.pg_sequence WHERE a = b), (SELECT c FROM pg_type WHERE o = t)",
             "SELECT NULL, (SELECT max(c) FROM pg_type WHERE o = t)",
+        );
+        check(
+            "SELECT t.tableoid, EXISTS (SELECT 1 FROM a WHERE a.o = t.o) FROM b AS t WHERE EXISTS (SELECT 1 FROM c)",
+            "SELECT 0, (SELECT count(true) FROM a WHERE a.o = t.o) > 0 FROM b AS t WHERE EXISTS (SELECT 1 FROM c)",
+        );
+        check(
+            "SELECT es.stxname AS n, 'd' = ANY(es.stxkind) AS d FROM pg_catalog.pg_statistic_ext es",
+            "SELECT CAST(NULL AS TEXT) AS \"n\", CAST(NULL AS TEXT) AS \"d\" WHERE false",
+        );
+        check(
+            "SELECT count(*), max(c.colliculocale) FROM pg_sequence c",
+            "SELECT count(*), max(c.colllocale) FROM pg_sequence c",
         );
         check("SELECT (SELECT count(*) FROM pg_type)", "SELECT (SELECT count(*) FROM pg_type)");
         check("SELECT a LIKE $1 || '%' ESCAPE '/'", "SELECT a LIKE replace(($1 || '%'), '/', '\\')");

@@ -1,5 +1,5 @@
 //! The ways in which clients take the columns of a key out of `pg_index.indkey`, none of which DataFusion can plan, as a
-//! join with our table of key columns.
+//! join with our table of key columns; and functions that give a text by an object's number, as look-ups of it.
 //!
 //! | what clients write | what it becomes |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `information_schema._pg_expandarray(i.indkey) AS keys`, later `(keys).x` | the number of the column |
 //! | `pg_get_indexdef(o, 0, …)`, `pg_get_constraintdef(o, …)` | the definition |
 //! | `pg_get_indexdef(o, n, …)` | the name of the column |
+//! | `pg_get_viewdef(o, …)`, `obj_description(o, 'pg_class')` | the query of a view; the comment |
 //! | `i.indoption[n]` | 0 |
 
 use std::ops::ControlFlow;
@@ -19,7 +20,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use super::catalog_keys::COLUMNS;
+use super::catalog_keys::{COLUMNS, OBJECTS};
 use super::catalog_rewrite::{AGGREGATES, last_part};
 
 /// Name of the joined table within a SELECT.
@@ -138,13 +139,18 @@ fn definition(expr: &Expr) -> Option<Expr> {
     let arguments = arguments(function);
     let first = arguments.first()?;
     let place = arguments.get(1).map(ToString::to_string);
-    let (column, more) = match (last_part(&function.name)?.as_str(), place.as_deref()) {
-        ("pg_get_constraintdef", _) => ("constraint_definition", String::new()),
-        ("pg_get_indexdef", None | Some("0")) => ("index_definition", String::new()),
-        ("pg_get_indexdef", Some(place)) => ("column_name", format!(" AND k.ord = {place}")),
+    let key = |column: &str, more: &str| {
+        format!("SELECT max(k.{column}) FROM pg_catalog.{COLUMNS} k WHERE k.indexrelid = {first}{more}")
+    };
+    let object = |column: &str| format!("SELECT max(o.{column}) FROM pg_catalog.{OBJECTS} o WHERE o.oid = {first}");
+    let text = match (last_part(&function.name)?.as_str(), place.as_deref()) {
+        ("pg_get_constraintdef", _) => key("constraint_definition", ""),
+        ("pg_get_indexdef", None | Some("0")) => key("index_definition", ""),
+        ("pg_get_indexdef", Some(place)) => key("column_name", &format!(" AND k.ord = {place}")),
+        ("pg_get_viewdef", _) => object("definition"),
+        ("obj_description", None | Some("'pg_class'")) => object("comment"),
         _ => return None,
     };
-    let text = format!("SELECT max(k.{column}) FROM pg_catalog.{COLUMNS} k WHERE k.indexrelid = {first}{more}");
     query(&text).map(|query| Expr::Subquery(Box::new(query)))
 }
 
@@ -231,6 +237,15 @@ mod tests {
         check(
             "SELECT pg_get_indexdef(t.i, t.place, false)",
             &format!("SELECT (SELECT max(k.column_name) {from} = t.i AND k.ord = t.place)"),
+        );
+        let from = "FROM pg_catalog.eddyline_objects o WHERE o.oid = c.oid";
+        check(
+            "SELECT pg_catalog.pg_get_viewdef(c.oid, true), obj_description(c.oid, 'pg_class'), \
+             obj_description(c.oid, 'pg_proc')",
+            &format!(
+                "SELECT (SELECT max(o.definition) {from}), (SELECT max(o.comment) {from}), \
+                 obj_description(c.oid, 'pg_proc')"
+            ),
         );
     }
 }

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use eddyline_engine::interrupt::{Asked, interruptible};
+use eddyline_engine::runtime::StopMode;
 use eddyline_sql::statement::{ObjectKind, ParsedStatement, Statement};
 use eddyline_sql::{Outcome, Session, SqlError, SqlState};
 use futures::{SinkExt, StreamExt};
 use pgwire::error::PgWireError;
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery, TransactionStatus};
+use pgwire::messages::startup::ParameterStatus;
 use pgwire::messages::{PgWireBackendMessage as Back, PgWireFrontendMessage as Front};
 use tokio::sync::oneshot;
 
@@ -148,6 +152,10 @@ impl Connection {
                 Answer::Tag(tag) => self.complete(tag).await?,
                 Answer::Rows(mut rows) => {
                     self.stream().feed(Back::RowDescription(rows.header.description(&formats))).await?;
+                    if rows.is_continuous() {
+                        // The first row may be long in coming.
+                        self.stream().flush().await?;
+                    }
                     self.send_rows(&mut rows, None, &formats, &mut cancel).await?;
                     self.complete(rows.tag()).await?;
                 }
@@ -202,7 +210,7 @@ impl Connection {
 
     async fn answer(&mut self, request: Request, cancel: &mut Cancel) -> Result<Answer, Failure> {
         match request {
-            Request::Statement(statement) => self.statement(statement).await,
+            Request::Statement(statement) => self.statement(statement, cancel).await,
             Request::Command(command) => self.command(command).await,
             Request::Declare { .. } => Err(SqlError::unsupported("a cursor is for a query").into()),
             Request::Copy { .. } => Err(SqlError::unsupported("COPY is for a query").into()),
@@ -218,22 +226,44 @@ impl Connection {
         }
     }
 
-    /// Executes a statement of the session on a thread that may wait.
-    async fn statement(&mut self, statement: ParsedStatement) -> Result<Answer, Failure> {
+    /// Executes a statement of the session on a thread that may wait: for a broker, say, until it is cancelled.
+    async fn statement(&mut self, statement: ParsedStatement, cancel: &mut Cancel) -> Result<Answer, Failure> {
         let Some(mut session) = self.session.take() else { return Err(lost().into()) };
         let tag = tag(&statement.statement);
         self.lasting |= !matches!(statement.statement, Statement::Query(_) | Statement::Subscribe { .. });
-        let executed = tokio::task::spawn_blocking(move || {
-            let outcome = session.execute(&statement);
+        let enough = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&enough);
+        let asked: Asked = Arc::new(move || flag.load(Ordering::SeqCst));
+        let mut executed = tokio::task::spawn_blocking(move || {
+            let outcome = interruptible(asked, || session.execute(&statement));
             (session, outcome)
         });
-        let (mut session, outcome) = executed.await.map_err(|_| lost())?;
+        let executed = tokio::select! {
+            biased;
+            executed = &mut executed => executed,
+            Ok(()) = &mut *cancel => {
+                enough.store(true, Ordering::SeqCst);
+                // A request is heard once; what comes of the statement may be cancelled again.
+                *cancel = self.client.cancellable.begin();
+                executed.await
+            }
+        };
+        let (mut session, outcome) = executed.map_err(|_| lost())?;
         let warnings = session.take_warnings();
         self.session = Some(session);
         for warning in warnings {
             self.notify("WARNING", &warning).await?;
         }
         let outcome = outcome?;
+        if let Outcome::Changes { job, bounded, .. } = &outcome {
+            if enough.load(Ordering::SeqCst) {
+                job.stop(StopMode::Cancel);
+                return Err(cancelled().into());
+            }
+            if !bounded {
+                self.tell_query(job.id()).await?;
+            }
+        }
         if let Outcome::Started { job, .. } = &outcome {
             for event in job.drain_events() {
                 if let Some(text) = crate::progress::describe(job.name(), &event) {
@@ -242,6 +272,17 @@ impl Connection {
             }
         }
         Ok(Answer::of(outcome, tag))
+    }
+
+    /// Tells which job is behind the rows that come, for whoever wants to know how it gets on: our own shell.
+    async fn tell_query(&mut self, job: &str) -> Result<(), Failure> {
+        let jobs = self.session()?.engine().jobs().list();
+        let entry = jobs.into_iter().find(|entry| entry.handle().is_some_and(|handle| handle.id() == job));
+        if let Some(entry) = entry {
+            let status = ParameterStatus::new("eddyline.query".to_string(), entry.id);
+            self.stream().feed(Back::ParameterStatus(status)).await?;
+        }
+        Ok(())
     }
 
     /// Sends rows, at most `limit`; true when there may be more. Everything that is there goes out before anything is

@@ -6,8 +6,8 @@
 //! - `answer`, `running`: results on their way, each with its own bounded channel; a slow reader holds back its own query
 //!   and nothing else.
 //! - `types`, `encode`, `text`, `numeric`, `parameter`: values in both directions.
-//! - `catalog`, `catalog_keys`, `catalog_functions`, `catalog_rewrite`, `catalog_unfold`, `asyncpg`: pg_catalog and
-//!   information_schema.
+//! - `catalog`, `catalog_keys`, `catalog_functions`, `catalog_rewrite`, `catalog_unfold`, `catalog_views`,
+//!   `asyncpg`: pg_catalog and information_schema.
 
 mod answer;
 mod asyncpg;
@@ -18,6 +18,7 @@ mod catalog_functions;
 mod catalog_keys;
 mod catalog_rewrite;
 mod catalog_unfold;
+mod catalog_views;
 mod codec;
 mod command;
 mod connection;
