@@ -293,9 +293,12 @@ impl Kafka {
             let ended = self.process().try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(self.log_file()).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(30).collect();
-                let tail: Vec<&str> = tail.into_iter().rev().collect();
-                panic!("the broker did not start ({ended:?}); the end of its log:\n{}", tail.join("\n"));
+                let last = |lines: &mut dyn DoubleEndedIterator<Item = &str>| {
+                    let lines: Vec<&str> = lines.rev().take(15).collect();
+                    lines.into_iter().rev().map(|line| format!("\n{line}")).collect::<String>()
+                };
+                let (errors, tail) = (last(&mut log.lines().filter(|l| l.contains("ERROR"))), last(&mut log.lines()));
+                panic!("the broker did not start ({ended:?}); its errors:{errors}\nthe end of its log:{tail}");
             }
         }
     }

@@ -5,13 +5,18 @@
 //! as the process, starts all children.
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+/// Where services listen. Linux gives ports from 32768 on to connections.
+const PORTS: Range<u16> = 12_000..32_000;
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
@@ -43,10 +48,15 @@ pub fn tied(program: &str, user: Option<&str>) -> Command {
     command
 }
 
-/// A TCP port of 127.0.0.1 that nobody uses now.
+/// A TCP port of 127.0.0.1 that nobody uses now, and that no connection takes before the service does: it lies below the
+/// ports that the kernel gives to connections. A service finds it free again when it restarts, too.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("the address of a bound socket").port()
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    // Other test processes begin elsewhere.
+    let next = NEXT.get_or_init(|| AtomicU16::new(rand::random()));
+    let mut candidates = PORTS.map(|_| PORTS.start + next.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.find(is_free).expect("a free port")
 }
 
 /// Waits until `probe` returns something; fails with `what` when `limit` has passed.
