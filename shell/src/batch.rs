@@ -11,7 +11,7 @@ use eddyline_engine::interrupt::{Asked, interruptible};
 use eddyline_engine::runtime::{JobHandle, Restore};
 use eddyline_sql::parse::parse_script;
 use eddyline_sql::statement::ParsedStatement;
-use eddyline_sql::{Outcome, Session};
+use eddyline_sql::{Outcome, Session, SqlState};
 
 use crate::cli::{ExplainArguments, RunArguments};
 use crate::failure::Failure;
@@ -56,6 +56,14 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     for statement in &statements {
         let outcome = interruptible(Arc::clone(&asked), || session.execute(statement));
         session.take_warnings().iter().for_each(|w| tell!("WARNING: {w}"));
+        if let Err(error) = &outcome
+            && error.state == SqlState::Cancelled
+            && runner.interrupt.asked()
+        {
+            // Asked to stop, before this statement has begun anything.
+            tell!("{}", error.message);
+            break;
+        }
         let outcome = outcome.map_err(|e| Failure::statement(&e, &script, statement))?;
         runner.take(outcome)?;
         if runner.interrupt.asked() {

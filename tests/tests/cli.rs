@@ -198,3 +198,24 @@ fn rows_are_counted_without_reading_a_column() {
     assert!(done.success, "{}", done.stderr);
     assert_eq!(done.stdout.lines().last(), Some("{\"op\":\"+U\",\"row\":[3]}"));
 }
+
+#[test]
+fn a_run_that_is_stopped_while_it_waits_for_a_broker_ends_as_it_should() {
+    let folder = folder();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let script = format!(
+        "CREATE TABLE t (a STRING) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'raw',
+           'properties.bootstrap.servers' = '{address}', 'scan.startup.mode' = 'earliest-offset');
+         SELECT a FROM t;
+         SELECT 'never';"
+    );
+    fs::write(folder.path().join("waits.sql"), script).expect("a writable folder");
+    let mut program = Program::start(folder.path(), &["run".to_string(), "waits.sql".to_string()]);
+    let _connection = silent.accept().expect("the program asks the broker");
+    let ended = program.stop();
+    let output = program.output();
+    assert!(ended.success(), "{output}");
+    assert!(output.contains(&format!("cancelled while it waited for the broker at {address}")), "{output}");
+    assert!(!output.contains("never"), "{output}");
+}

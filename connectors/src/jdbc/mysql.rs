@@ -89,7 +89,7 @@ pub(super) fn sort(number: u16, state: &str, message: &str) -> Failure {
         // Table or column dropped or added while the job runs.
         1054 | 1136 | 1146 => fatal("the table has changed since the job started"),
         // A row: bad or missing value, failed constraint, no partition, too large, refused by a trigger.
-        1118 | 1265 | 1364 | 1366 | 1411 | 1526 | 1644 | 3819 | 4025 => Failure::Refused(Error::data(text)),
+        1118 | 1265 | 1364 | 1366 | 1411 | 1526 | 1644 | 3819 | 3988 | 4025 => Failure::Refused(Error::data(text)),
         // Data exceptions and violated constraints.
         _ if state.starts_with("22") || state.starts_with("23") => Failure::Refused(Error::data(text)),
         _ => fatal("the server's documentation explains the error number"),
@@ -230,7 +230,9 @@ mod tests {
         assert!(matches!(sort(1053, "08S01", "Server shutdown in progress"), Failure::Lost(_)));
         assert!(matches!(sort(1290, "HY000", "--read-only"), Failure::Lost(_)));
         assert!(matches!(sort(1045, "28000", "Access denied"), Failure::Fatal(e) if !e.is_retriable()));
-        for (number, state) in [(1264, "22003"), (1406, "22001"), (1048, "23000"), (1062, "23000"), (1366, "HY000")] {
+        for (number, state) in
+            [(1264, "22003"), (1406, "22001"), (1048, "23000"), (1062, "23000"), (1366, "HY000"), (3988, "HY000")]
+        {
             assert!(matches!(sort(number, state, "bad row"), Failure::Refused(_)), "{number}");
         }
         assert!(matches!(sort(1064, "42000", "syntax"), Failure::Fatal(_)), "not the fault of a row");

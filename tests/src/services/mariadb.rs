@@ -1,4 +1,7 @@
 //! A private MariaDB server: its own data folder, a free port, one user with a password, one database.
+//!
+//! `tests/services/mysql/fetch.py FOLDER` puts Oracle's MySQL there, under the names of MariaDB's programs: with
+//! `PATH=FOLDER/bin:$PATH` the same tests run against it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
 use super::process::{free_port, is_root, require_program, service_folder, spawn, tied, wait_for};
@@ -76,6 +79,11 @@ impl MariaDb {
         })
     }
 
+    /// True for MariaDB, false for MySQL.
+    pub fn is_mariadb(&self) -> bool {
+        self.query("SELECT VERSION()")[0].get::<String, _>(0).contains("MariaDB")
+    }
+
     /// A session of its own in `database`, for transactions.
     pub fn session(&self, database: &str) -> MariaDbSession {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a tokio runtime");
@@ -125,6 +133,7 @@ impl MariaDb {
             "--bind-address=127.0.0.1".into(),
             format!("--port={}", self.port),
             "--innodb-buffer-pool-size=128M".into(),
+            "--max-allowed-packet=16M".into(),
             "--character-set-server=utf8mb4".into(),
             "--skip-log-bin".into(),
         ]
