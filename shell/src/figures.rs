@@ -45,6 +45,7 @@ impl Figures {
     }
 
     /// The line for a query elsewhere: the rows that have come, and what is known of those that it reads.
+    #[cfg(feature = "server")]
     pub fn of_rows(&mut self, rows: u64, lag_rows: Option<u64>, newest: Option<Watermark>) -> String {
         let mut parts = vec![format!("{rows} rows received")];
         parts.extend(self.pace(rows));

@@ -51,6 +51,7 @@ pub fn match_columns(
 
 /// `plan`, whose columns are those of `table` and then new values for the columns at `targets`, with every column of the
 /// table as it is and then as it will be.
+#[cfg(feature = "batch")]
 pub fn match_new_values(
     plan: LogicalPlan,
     table: &str,
