@@ -42,6 +42,11 @@ pub fn interruptible<T>(asked: Asked, work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// True on a thread that executes a statement whose user can have enough of it.
+pub fn possible() -> bool {
+    ASKED.with_borrow(Option::is_some)
+}
+
 /// True when the user of this thread's statement does not want to wait any longer.
 pub fn asked() -> bool {
     // Not while it is borrowed: it may take its time.
@@ -57,7 +62,7 @@ pub fn cancelled(waited_for: &str) -> Error {
 /// The answer of a `call` to `whom`, which may take long. In a thread whose user may have enough of it another one makes the
 /// call, and goes on alone when that happens.
 pub fn outside<T: Send + 'static>(whom: &str, call: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    if ASKED.with_borrow(Option::is_none) {
+    if !possible() {
         return Ok(call());
     }
     let (sender, answer) = channel();

@@ -119,8 +119,11 @@ impl Link {
     }
 }
 
-/// Comes back when the user does not want to wait any longer.
+/// Comes back when the user does not want to wait any longer; never for a job, which has nobody to say so.
 async fn enough() {
+    if !interrupt::possible() {
+        std::future::pending::<()>().await;
+    }
     while !interrupt::asked() {
         tokio::time::sleep(interrupt::LOOK_EVERY).await;
     }

@@ -63,6 +63,7 @@ impl TableLog {
         let schema = body_schema(schema);
         if !path.exists() {
             let (file, bytes) = write_anew(path, &schema, 0, std::iter::empty())?;
+            sync_folder(path).map_err(|e| Error::io(format!("{} cannot be made", path.display()), e))?;
             return Ok((TableLog::new(path, file, bytes, schema), 0));
         }
         let mut reader = LogReader::open(path)?;
@@ -118,13 +119,17 @@ impl TableLog {
         self.bytes >= self.long_bytes
     }
 
-    /// Puts a log in its place that holds nothing but `rows`, as of statement `sequence`.
+    /// Puts a log in its place that holds nothing but `rows`, as of statement `sequence`. When that fails the one that is
+    /// there stays good, unless it is unknown which of the two would be found after a crash.
     pub(super) fn rewrite(&mut self, sequence: u64, rows: impl Iterator<Item = Result<RecordBatch>>) -> Result<()> {
         let before = self.bytes;
         let (file, bytes) = write_anew(&self.path, &self.schema, sequence, rows)?;
-        tracing::info!(path = %self.path.display(), before, bytes, "the log of a table was compacted");
         (self.file, self.bytes, self.long_bytes) = (file, bytes, SHORT_BYTES.max(2 * bytes));
-        Ok(())
+        tracing::info!(path = %self.path.display(), before, bytes, "the log of a table was compacted");
+        sync_folder(&self.path).map_err(|error| {
+            self.broken = Some(error.to_string());
+            Error::io(format!("{} was compacted, perhaps not for good", self.path.display()), error)
+        })
     }
 
     /// Deletes the file.
@@ -143,7 +148,8 @@ fn body_schema(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Writes a whole log beside the one at `path` and puts it there. Returns the file, open for more, and its size.
+/// Writes a whole log beside the one at `path` and puts it there, which lasts once the folder is synced. Returns the
+/// file, open for more, and its size.
 fn write_anew(
     path: &Path,
     schema: &SchemaRef,
@@ -152,8 +158,9 @@ fn write_anew(
 ) -> Result<(File, u64)> {
     let new = path.with_extension("new");
     let failed = |e| Error::io(format!("{} cannot be written", new.display()), e);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(failed)?;
-    file.write_all(FILE_HEAD).map_err(failed)?;
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&new).map_err(failed)?;
+    // One may be left of an attempt that failed.
+    file.set_len(0).and_then(|()| file.write_all(FILE_HEAD)).map_err(failed)?;
     let mut bytes = FILE_HEAD.len() as u64;
     let mut write = |kind: u8, body: &[u8]| -> Result<()> {
         let frame = frame(kind, sequence, body)?;
@@ -164,9 +171,7 @@ fn write_anew(
         write(MORE, &encode(&ChangelogBatch::inserts(batch?), schema)?)?;
     }
     write(LAST, &[])?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(&new, path).and_then(|()| sync_folder(path)).map_err(failed)?;
-    let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
+    file.sync_all().and_then(|()| fs::rename(&new, path)).map_err(failed)?;
     Ok((file, bytes))
 }
 

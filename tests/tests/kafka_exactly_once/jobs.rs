@@ -176,8 +176,10 @@ impl<'a> Job<'a> {
         assert!(seen.is_empty(), "more became visible than should: {seen:?}");
     }
 
-    /// After the program has ended: nothing more has become visible, and no transaction is open.
-    pub(super) fn check_end(&mut self) {
+    /// Stops the program once everything is visible: nothing more becomes visible after that, and no transaction is open.
+    pub(super) fn end(&mut self, mut program: Program) {
+        self.wait_until_whole(&mut program);
+        assert!(program.stop().success(), "{}", program.output());
         assert!(!self.is_any_open(), "a transaction was left open");
         self.check_silence();
         self.results.check(self.due());

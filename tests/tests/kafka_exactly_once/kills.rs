@@ -27,9 +27,7 @@ fn survive_kills(shape: Shape, parallelism: usize, rows: i64, kills: i64, seed: 
         program = job.start(&[], &[]);
     }
     job.close();
-    job.wait_until_whole(&mut program);
-    assert!(program.stop().success(), "{}", program.output());
-    job.check_end();
+    job.end(program);
 }
 
 #[test]
@@ -89,9 +87,7 @@ fn takeovers_at_random_moments_lose_and_double_nothing() {
         next.assert_running();
         program = next;
     }
-    job.wait_until_whole(&mut program);
-    assert!(program.stop().success(), "{}", program.output());
-    job.check_end();
+    job.end(program);
 }
 
 /// Each point meets a job that was killed with a decided epoch that is not visible.
@@ -110,10 +106,8 @@ fn every_kafka_crash_point_is_survived() {
         job.produce(2_000);
         run_into(&job, &format!("{point}:1:kill9"));
         job.produce(2_000);
-        let mut program = job.start(&[], &[]);
-        job.wait_until_whole(&mut program);
-        assert!(program.stop().success(), "{}", program.output());
-        job.check_end();
+        let program = job.start(&[], &[]);
+        job.end(program);
         println!("{point}: killed, recovered, every row visible once");
     }
 }

@@ -49,7 +49,9 @@ fn backslash_commands_of_psql_show_the_catalog() {
         shown(&server, &format!("\\{command}+"));
     }
     assert!(shown(&server, "\\dconfig server_v*").contains("server_version|16.6"));
-    assert!(whole("\\d counts_pkey").contains("primary key, btree, for table \"public.counts\""));
+    let key = whole("\\d counts_pkey");
+    assert!(key.contains("primary key, btree, for table \"public.counts\""), "{key}");
+    assert!(key.contains(" k      | bigint | yes  | k"), "{key}");
     server.psql("DROP TABLE counts");
     assert!(!shown(&server, "\\dt").contains("counts"));
 }

@@ -33,7 +33,6 @@ fn one_tab_completes_a_name() {
         ("SELECT * FROM cou", "SELECT * FROM counts"),
         ("SELECT * FROM per", "SELECT * FROM per_k"),
         ("SELECT * FROM counts WHERE s", "SELECT * FROM counts WHERE seen"),
-        ("SELECT * FROM per_k ORDER BY per_k.", "SELECT * FROM per_k ORDER BY per_k."),
         ("SELECT k, n FROM pub", "SELECT k, n FROM public."),
         ("SELECT k, n FROM public.tic", "SELECT k, n FROM public.ticks"),
         ("INSERT INTO cou", "INSERT INTO counts"),

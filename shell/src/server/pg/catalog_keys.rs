@@ -1,5 +1,6 @@
 //! What `datafusion-pg-catalog` cannot know of our objects: materialized views, definitions, comments and primary keys.
-//! Its tables of relations, indexes and constraints are replaced by ones with an index and a constraint for each key.
+//! Its tables of relations, columns, indexes and constraints are replaced by ones with an index and a constraint for each
+//! key.
 //!
 //! The key of a table has the table's number plus [`KEY_NUMBERS`], both as index and as constraint. Two tables more are
 //! what questions are brought to by `catalog_unfold`: [`COLUMNS`] has a row per column of a key, for the many ways in
@@ -13,7 +14,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int16Array, Int32Array, RecordBatch, StringArray, new_null_array,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int16Type, Int32Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, Session};
 use datafusion::common::DataFusionError;
@@ -87,8 +88,9 @@ impl SchemaProvider for KnowingCatalog {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let content: fn(SchemaRef, &[Relation]) -> Result<RecordBatch, DataFusionError> = match name {
+        let content: Content = match name {
             "pg_class" => relations,
+            "pg_attribute" => attributes,
             "pg_index" => indexes,
             "pg_constraint" => constraints,
             COLUMNS => columns,
@@ -96,13 +98,15 @@ impl SchemaProvider for KnowingCatalog {
             _ => return self.base.table(name).await,
         };
         let Some(classes) = self.base.table("pg_class").await? else { return Ok(None) };
+        let base = self.base.table(name).await?;
         let schema = match name {
             "pg_class" => Arc::new(with_options(&classes.schema())),
             COLUMNS => Arc::new(column_schema()),
             OBJECTS => Arc::new(object_schema()),
-            name => self.base.table(name).await?.map_or_else(|| Arc::new(Schema::empty()), |table| table.schema()),
+            _ => base.as_ref().map_or_else(|| Arc::new(Schema::empty()), |table| table.schema()),
         };
-        Ok(Some(Arc::new(KnowingTable { schema, classes, known: Arc::clone(&self.known), content })))
+        let base = base.filter(|_| name == "pg_attribute");
+        Ok(Some(Arc::new(KnowingTable { schema, classes, base, known: Arc::clone(&self.known), content })))
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -123,12 +127,23 @@ impl Relation {
     }
 }
 
+/// What the content of a table is made of.
+struct Found {
+    relations: Vec<Relation>,
+    /// The rows that the table keeps.
+    kept: RecordBatch,
+}
+
+type Content = fn(SchemaRef, &Found) -> Result<RecordBatch, DataFusionError>;
+
 /// A table whose content follows from pg_class and what we know.
 struct KnowingTable {
     schema: SchemaRef,
     classes: Arc<dyn TableProvider>,
+    /// The table without what we know, if it keeps rows of it.
+    base: Option<Arc<dyn TableProvider>>,
     known: Known,
-    content: fn(SchemaRef, &[Relation]) -> Result<RecordBatch, DataFusionError>,
+    content: Content,
 }
 
 impl fmt::Debug for KnowingTable {
@@ -154,27 +169,36 @@ impl TableProvider for KnowingTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let scan = self.classes.scan(state, None, &[], None).await?;
-        let classes = collect(scan, state.task_ctx()).await?;
-        let batch = concat_batches(&self.classes.schema(), &classes)?;
-        let content = (self.content)(self.schema(), &ours(&batch, &(self.known)())?)?;
+        let rows = async |table: &Arc<dyn TableProvider>| {
+            let scan = table.scan(state, None, &[], None).await?;
+            let batches = collect(scan, state.task_ctx()).await?;
+            Ok::<_, DataFusionError>(concat_batches(&table.schema(), &batches)?)
+        };
+        let relations = ours(&rows(&self.classes).await?, &(self.known)())?;
+        let kept = match &self.base {
+            Some(base) => rows(base).await?,
+            None => RecordBatch::new_empty(self.schema()),
+        };
+        let content = (self.content)(self.schema(), &Found { relations, kept })?;
         MemTable::try_new(self.schema(), vec![vec![content]])?.scan(state, projection, &[], limit).await
     }
 }
 
 /// The rows of pg_class with what we know of them.
 fn ours(classes: &RecordBatch, known: &BTreeMap<String, Facts>) -> Result<Vec<Relation>, DataFusionError> {
-    let column = |name: &str| {
-        classes.column_by_name(name).ok_or_else(|| DataFusionError::Internal(format!("pg_class has no {name}")))
-    };
-    let (numbers, names) = (column("oid")?.as_primitive::<Int32Type>(), column("relname")?.as_string::<i32>());
-    let schemas = column("relnamespace")?.as_primitive::<Int32Type>();
+    let (numbers, names) = (column(classes, "oid")?, column(classes, "relname")?.as_string::<i32>());
+    let (numbers, schemas) = (numbers.as_primitive::<Int32Type>(), column(classes, "relnamespace")?);
+    let schemas = schemas.as_primitive::<Int32Type>();
     let row = |row: usize| Relation {
         number: numbers.value(row),
         class: classes.slice(row, 1),
         facts: known.get(names.value(row)).filter(|_| schemas.value(row) != PG_CATALOG).cloned(),
     };
     Ok((0..classes.num_rows()).map(row).collect())
+}
+
+fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, DataFusionError> {
+    rows.column_by_name(name).ok_or_else(|| DataFusionError::Internal(format!("pg_catalog has no {name}")))
 }
 
 /// pg_class with a column that `datafusion-pg-catalog` lacks.
@@ -184,9 +208,9 @@ fn with_options(schema: &Schema) -> Schema {
 }
 
 /// pg_class: what is there, and an index for each key.
-fn relations(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
-    let mut batches = Vec::with_capacity(relations.len());
-    for relation in relations {
+fn relations(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusionError> {
+    let mut batches = Vec::with_capacity(found.relations.len());
+    for relation in &found.relations {
         let has_key = Arc::new(BooleanArray::from(vec![relation.key().is_some()])) as ArrayRef;
         let mut values = vec![("relhasindex", has_key)];
         if let Some(facts) = &relation.facts {
@@ -221,8 +245,28 @@ fn replaced(
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn indexes(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
-    let keys = with_keys(relations);
+/// pg_attribute: what is there, and the columns of each key as columns of its index.
+fn attributes(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusionError> {
+    let kept = &found.kept;
+    let (tables, numbers) = (column(kept, "attrelid")?, column(kept, "attnum")?);
+    let (tables, numbers) = (tables.as_primitive::<Int32Type>(), numbers.as_primitive::<Int16Type>());
+    let mut batches = vec![kept.clone()];
+    for (relation, key) in with_keys(&found.relations) {
+        for (place, (number, _)) in (1..).zip(&key.columns) {
+            let of_table = |row: &usize| tables.value(*row) == relation && numbers.value(*row) == *number;
+            let Some(row) = (0..kept.num_rows()).find(of_table) else { continue };
+            let values: [(&str, ArrayRef); 2] = [
+                ("attrelid", Arc::new(Int32Array::from(vec![relation + KEY_NUMBERS]))),
+                ("attnum", Arc::new(Int16Array::from(vec![place]))),
+            ];
+            batches.push(replaced(&schema, &kept.slice(row, 1), &values)?);
+        }
+    }
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+fn indexes(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusionError> {
+    let keys = with_keys(&found.relations);
     let numbers = |add: i32| Arc::new(keys.iter().map(|(n, _)| Some(n + add)).collect::<Int32Array>()) as ArrayRef;
     let width = |key: &Key| i16::try_from(key.columns.len()).unwrap_or(0);
     let widths = Arc::new(keys.iter().map(|(_, key)| Some(width(key))).collect::<Int16Array>()) as ArrayRef;
@@ -250,8 +294,8 @@ fn indexes(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, Dat
     filled(&schema, &values, keys.len())
 }
 
-fn constraints(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
-    let keys = with_keys(relations);
+fn constraints(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusionError> {
+    let keys = with_keys(&found.relations);
     let numbers = |add: i32| Arc::new(keys.iter().map(|(n, _)| Some(n + add)).collect::<Int32Array>()) as ArrayRef;
     let zeros = Arc::new(Int32Array::from(vec![0; keys.len()])) as ArrayRef;
     let text = |text: &str| Arc::new(StringArray::from(vec![text; keys.len()])) as ArrayRef;
@@ -262,7 +306,8 @@ fn constraints(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch,
         format!("{{{}}}", numbers.join(","))
     };
     let lists = keys.iter().map(|(_, key)| Some(columns(key))).collect::<StringArray>();
-    let spaces: Vec<ArrayRef> = relations
+    let spaces: Vec<ArrayRef> = found
+        .relations
         .iter()
         .filter(|relation| relation.key().is_some())
         .filter_map(|relation| relation.class.column_by_name("relnamespace").cloned())
@@ -320,13 +365,14 @@ fn column_schema() -> Schema {
     ])
 }
 
-fn columns(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
+fn columns(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusionError> {
     let mut rows = Vec::new();
-    for relation in relations {
+    for relation in &found.relations {
         let name = relation.class.column_by_name("relname").map(|names| names.as_string::<i32>().value(0));
         let (Some(key), Some(name)) = (relation.key(), name) else { continue };
         let list = key.list();
-        let index = format!("CREATE UNIQUE INDEX {} ON public.{name} USING btree ({list})", key.name);
+        let (index, table) = (quoted_name(&key.name), quoted_name(name));
+        let index = format!("CREATE UNIQUE INDEX {index} ON public.{table} USING btree ({list})");
         let constraint = format!("PRIMARY KEY ({list})");
         for (place, (number, column)) in (1..).zip(&key.columns) {
             rows.push((
@@ -361,9 +407,9 @@ fn object_schema() -> Schema {
     ])
 }
 
-fn objects(schema: SchemaRef, relations: &[Relation]) -> Result<RecordBatch, DataFusionError> {
+fn objects(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusionError> {
     let known: Vec<(i32, &Facts)> =
-        relations.iter().filter_map(|relation| Some((relation.number, relation.facts.as_ref()?))).collect();
+        found.relations.iter().filter_map(|relation| Some((relation.number, relation.facts.as_ref()?))).collect();
     let text = |pick: fn(&Facts) -> Option<&str>| {
         Arc::new(known.iter().map(|(_, facts)| pick(facts)).collect::<StringArray>()) as ArrayRef
     };
