@@ -54,6 +54,11 @@ pub fn asked() -> bool {
     asked.is_some_and(|asked| asked())
 }
 
+/// An error when the user does not want to wait for `whom` any longer.
+pub fn check(whom: &str) -> Result<()> {
+    if asked() { Err(cancelled(whom)) } else { Ok(()) }
+}
+
 /// The error for what was given up.
 pub fn cancelled(waited_for: &str) -> Error {
     Error::Cancelled { message: format!("cancelled while it waited for {waited_for}") }

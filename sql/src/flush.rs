@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use eddyline_engine::interrupt;
 use eddyline_engine::relation::Relation;
 
 use crate::error::{Result, SqlError, SqlState};
@@ -72,8 +73,9 @@ impl Session {
         Ok(())
     }
 
-    /// An error when waiting for the view is in vain.
+    /// An error when waiting for the view is in vain, or not wanted any more.
     fn check(&self, view: &str, deadline: Instant) -> Result<()> {
+        interrupt::check(&format!("materialized view '{view}'"))?;
         let job = self.engine.jobs().of_view(view);
         let failed = job.as_ref().filter(|job| job.is_ended()).map(|job| job.error().unwrap_or_else(|| job.state()));
         if let Some(error) = failed {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use datafusion_expr::LogicalPlan;
 use eddyline_engine::relation::{Edit, OnDuplicate, Relation, RelationKind, Table};
-use eddyline_engine::runtime::Job;
+use eddyline_engine::runtime::{Job, StopMode};
+use eddyline_engine::{ChangelogBatch, interrupt};
 use sqlparser::ast::{Expr, Ident, SelectItem, SetExpr};
 
 use crate::batch::{self, BatchQuery};
@@ -159,13 +161,32 @@ impl Session {
         let job = Job::start(pipeline.dataflow, self.query_config("insert")?)?;
         self.engine.jobs().add_query(new_id(), job.clone());
         let mut rows = result.shard();
-        let read = changes.iter().try_for_each(|batch| rows.write(&batch));
+        let read = collect_changes(&changes, |batch| rows.write(batch));
         drop(changes);
-        job.wait()?;
+        if read.is_err() {
+            job.stop(StopMode::Cancel);
+        }
+        let ended = job.wait();
         read?;
+        ended?;
         result.publish(0, vec![rows]);
         let version = result.snapshot(Duration::ZERO)?;
         Ok(version.batches(None, BATCH_ROWS).collect::<eddyline_engine::Result<_>>()?)
+    }
+}
+
+/// Hands all changes to `take`, unless the user has enough of waiting for them.
+fn collect_changes(
+    changes: &Receiver<ChangelogBatch>,
+    mut take: impl FnMut(&ChangelogBatch) -> eddyline_engine::Result<()>,
+) -> eddyline_engine::Result<()> {
+    loop {
+        match changes.recv_timeout(interrupt::LOOK_EVERY) {
+            Ok(batch) => take(&batch)?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        interrupt::check("its rows")?;
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Outcome {
         schema: SchemaRef,
         /// The changes.
         changes: Receiver<ChangelogBatch>,
+        /// Its id.
+        id: String,
         /// The job behind it.
         job: JobHandle,
         /// True when it ends by itself.
@@ -315,7 +317,10 @@ impl Session {
             }
             Statement::CreateMaterializedView(create) => {
                 let text = self.explain_text(&parsed.statement)?;
-                self.declare_view(create, &parsed.text)?;
+                if let Some(view) = self.declare_view(create, &parsed.text)? {
+                    // What reads it is planned as if it had no rows.
+                    view.publish(0, vec![view.shard()]);
+                }
                 Ok(Some(text))
             }
             Statement::Explain(explain) => self.explain(explain).map(Some),
@@ -325,7 +330,8 @@ impl Session {
                     None => Ok(None),
                 }
             }
-            Statement::StopJob { .. } | Statement::Subscribe { .. } | Statement::Flush => Ok(None),
+            Statement::Subscribe { name } => self.subscribed(name).map(|_| None),
+            Statement::StopJob { .. } | Statement::Flush => Ok(None),
             _ => self.execute(parsed).map(|_| None),
         }
     }

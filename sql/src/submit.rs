@@ -53,12 +53,12 @@ impl Session {
         #[cfg(feature = "batch")]
         if let Some((typed, finite)) = self.plan_finite(&query)? {
             let config = self.query_config("select")?;
-            let (changes, job) = crate::batch::answer(finite, config)?;
+            let ((changes, job), id) = (crate::batch::answer(finite, config)?, new_id());
             if !job.status().state.is_terminal() {
-                self.engine.jobs().add_query(new_id(), job.clone());
+                self.engine.jobs().add_query(id.clone(), job.clone());
             }
             let schema = plan::output_schema(&typed);
-            return Ok(Outcome::Changes { schema, changes, job, bounded: true, append_only: true });
+            return Ok(Outcome::Changes { schema, changes, id, job, bounded: true, append_only: true });
         }
         let Selected { pipeline, changes, append_only } = self.plan_query(query)?;
         let (schema, bounded) = (pipeline.schema(), pipeline.dataflow.is_bounded());
@@ -66,7 +66,7 @@ impl Session {
         let (job, id) = (Job::start(pipeline.dataflow, config)?, new_id());
         self.engine.jobs().add_query(id.clone(), job.clone());
         self.engine.jobs().describe(&id, None, pipeline.reads);
-        Ok(Outcome::Changes { schema, changes, job, bounded, append_only })
+        Ok(Outcome::Changes { schema, changes, id, job, bounded, append_only })
     }
 
     /// A query that is answered from versions of materialized views, if it reads nothing else.

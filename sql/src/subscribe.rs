@@ -1,4 +1,5 @@
-//! `SUBSCRIBE TO v`: the rows of a materialized view or a table of our own, then its changes from version to version, as rows that say what they do.
+//! `SUBSCRIBE TO v`: the rows of a materialized view or a table of our own, then its changes from version to version, as
+//! rows that say what they do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,8 +34,9 @@ impl Session {
         let factory: Arc<dyn SourceFactory> = Arc::new(Once(Mutex::new(Some(follower))));
         let config = self.query_config("subscribe")?;
         let (changes, job) = collect("Subscription", &schema, factory, false, config)?;
-        self.engine.jobs().add_query(new_id(), job.clone());
-        Ok(Outcome::Changes { schema, changes, job, bounded: false, append_only: true })
+        let id = new_id();
+        self.engine.jobs().add_query(id.clone(), job.clone());
+        Ok(Outcome::Changes { schema, changes, id, job, bounded: false, append_only: true })
     }
 
     /// The columns of a subscription: what each row does, with which version of the view, and the view's own.

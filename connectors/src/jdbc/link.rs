@@ -69,8 +69,9 @@ impl Link {
         };
         let done = self.runtime.block_on(async {
             tokio::select! {
-                done = work => done,
+                biased;
                 () = enough() => Err(Failure::Fatal(interrupt::cancelled(&config.place()))),
+                done = work => done,
             }
         });
         self.used = Instant::now();
@@ -106,10 +107,24 @@ impl Link {
                 return Err(failure);
             }
             tracing::warn!(table = self.config.table, ?failure, ?pause, "write failed, trying again");
-            if self.halt.wait(pause) {
+            if self.is_over_within(pause) {
                 return Err(failure);
             }
             pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    /// Waits; true when there is to be no other attempt.
+    fn is_over_within(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.halt.wait(left.min(interrupt::LOOK_EVERY)) || interrupt::asked() {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
         }
     }
 

@@ -207,9 +207,8 @@ impl Client {
         // The broker is asked in slices, so that a refused login is reported at once.
         for slice in [1, 2, 5] {
             let slice = Duration::from_secs(slice).min(deadline.saturating_duration_since(Instant::now()));
-            let native = Arc::clone(&self.native);
-            let ask = move || native.fetch_metadata(None, slice).map(|metadata| partitions_of(&metadata));
-            let answer = outside(&format!("the broker at {}", self.bootstrap), ask)?;
+            let answer =
+                self.ask(move |native| native.fetch_metadata(None, slice).map(|metadata| partitions_of(&metadata)))?;
             self.serve();
             if let Ok(topics) = answer {
                 return Ok(topics);
@@ -227,9 +226,19 @@ impl Client {
         Err(Error::connector(KAFKA, message).with_hint("check 'properties.bootstrap.servers' and that the broker runs"))
     }
 
+    /// The answer of a call that waits for the broker.
+    fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&RdClient<DefaultClientContext>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let native = Arc::clone(&self.native);
+        outside(&format!("the broker at {}", self.bootstrap), move || call(&native))
+    }
+
     /// First offset, and the offset after the last one that may be read.
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        let answer = self.native.fetch_watermarks(topic, partition, ANSWER_WITHIN);
+        let asked = topic.to_string();
+        let answer = self.ask(move |native| native.fetch_watermarks(&asked, partition, ANSWER_WITHIN))?;
         answer.map_err(|error| self.failed(&format!("cannot read the offsets of {topic}-{partition}"), &error))
     }
 
@@ -245,9 +254,12 @@ impl Client {
     /// The first offset at or after `timestamp_ms` of each partition; None where there is no such message.
     pub(super) fn offsets_at(&self, splits: &[(String, i32)], timestamp_ms: i64) -> Result<Vec<Option<i64>>> {
         let list = offset_list(splits.iter().map(|(t, p)| (t.as_str(), *p, timestamp_ms)))?;
-        let wait_ms = ANSWER_WITHIN.as_millis() as i32;
-        // SAFETY: handle and list are valid; the list is filled in place before the call returns.
-        let code = unsafe { sys::rd_kafka_offsets_for_times(self.ptr(), list.ptr(), wait_ms) };
+        let (list, code) = self.ask(move |native| {
+            let wait_ms = ANSWER_WITHIN.as_millis() as i32;
+            // SAFETY: handle and list are valid; the list is filled in place before the call returns.
+            let code = unsafe { sys::rd_kafka_offsets_for_times(native.native_ptr(), list.ptr(), wait_ms) };
+            (list, code)
+        })?;
         self.answered("cannot look up offsets by timestamp", code)?;
         Ok(known_offsets(&list, splits))
     }
@@ -278,15 +290,18 @@ impl Client {
         wait: Duration,
     ) -> Result<std::result::Result<Vec<Option<i64>>, RDKafkaErrorCode>> {
         let list = offset_list(splits.iter().map(|(t, p)| (t.as_str(), *p, sys::RD_KAFKA_OFFSET_INVALID as i64)))?;
-        // SAFETY: handle and list are valid; the list is filled in place before the call returns.
-        let code = unsafe { sys::rd_kafka_committed(self.ptr(), list.ptr(), wait.as_millis() as i32) };
+        let (list, code) = self.ask(move |native| {
+            // SAFETY: handle and list are valid; the list is filled in place before the call returns.
+            let code = unsafe { sys::rd_kafka_committed(native.native_ptr(), list.ptr(), wait.as_millis() as i32) };
+            (list, code)
+        })?;
         self.serve();
         Ok(if code.is_error() { Err(RDKafkaErrorCode::from(code)) } else { Ok(known_offsets(&list, splits)) })
     }
 
     /// Number of a broker of the cluster.
     pub(super) fn any_broker(&self) -> Option<i32> {
-        let metadata = self.native.fetch_metadata(None, ANSWER_WITHIN).ok()?;
+        let metadata = self.ask(|native| native.fetch_metadata(None, ANSWER_WITHIN)).ok()?.ok()?;
         metadata.brokers().first().map(|broker| broker.id())
     }
 

@@ -82,7 +82,7 @@ fn execute(session: &mut Session, sql: &str) -> Result<Answer, SqlError> {
             Outcome::Edited { what, rows } => Answer::Done(edited(what, rows)),
             Outcome::Rows { schema, rows } => Answer::Rows { schema, rows },
             Outcome::Started { id, job, bounded } => Answer::Started { id, job: Some(job), bounded },
-            Outcome::Changes { schema, changes: batches, job, bounded, append_only } => {
+            Outcome::Changes { schema, changes: batches, job, bounded, append_only, .. } => {
                 let subscription = matches!(statement.statement, Statement::Subscribe { .. });
                 let query = Box::new(job);
                 Answer::Changes(Changes { schema, batches, query, bounded, append_only, subscription })

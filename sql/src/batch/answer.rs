@@ -11,6 +11,7 @@ use datafusion::physical_plan::execute_stream;
 use eddyline_engine::ChangelogBatch;
 use eddyline_engine::connector::{Polled, SourceFactory, SourceReader, SplitId, SplitPosition};
 use eddyline_engine::dataflow::Subtask;
+use eddyline_engine::interrupt;
 use eddyline_engine::runtime::{JobConfig, JobHandle};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
@@ -45,10 +46,17 @@ pub(crate) fn answer(query: BatchQuery, config: JobConfig) -> Result<(Receiver<C
 }
 
 impl BatchQuery {
-    /// All its rows.
+    /// All its rows, unless the user has enough of waiting for them.
     pub(crate) fn rows(&self) -> Result<Vec<RecordBatch>> {
-        let mut rows = Rows::start(self)?;
-        std::iter::from_fn(|| rows.next().transpose()).collect()
+        let (mut rows, mut batches) = (Rows::start(self)?, Vec::new());
+        loop {
+            match rows.next_within(interrupt::LOOK_EVERY)? {
+                Some(None) => return Ok(batches),
+                Some(Some(batch)) => batches.push(batch),
+                None => {}
+            }
+            interrupt::check("its rows")?;
+        }
     }
 }
 

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const GROWTH_KIB: u64 = 60_000;
 
 /// A metric without labels.
-fn metric(endpoint: &Endpoint, name: &str) -> u64 {
+pub(super) fn metric(endpoint: &Endpoint, name: &str) -> u64 {
     let metrics = endpoint.get("/metrics").body;
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or("0");
     line.parse().expect("a whole number")

@@ -2,8 +2,10 @@
 
 mod abuse;
 mod binary;
+mod cancel;
 mod catalog;
 mod completion;
+mod copy;
 mod crowd;
 mod drivers;
 pub mod logins;

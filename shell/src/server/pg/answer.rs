@@ -204,6 +204,11 @@ impl Rows {
         self.continuous
     }
 
+    /// True for those of a query that may still run.
+    pub fn is_running(&self) -> bool {
+        !matches!(self.source, Source::Ready)
+    }
+
     /// Rows that were sent.
     pub fn sent(&self) -> usize {
         self.sent
@@ -227,7 +232,7 @@ impl Answer {
             Outcome::Edited { what: Edits::Update, rows } => Answer::Tag(format!("UPDATE {rows}")),
             Outcome::Edited { what: Edits::Delete, rows } => Answer::Tag(format!("DELETE {rows}")),
             Outcome::Rows { schema, rows } => Answer::Rows(Rows::ready(&schema, vec![rows], "SHOW")),
-            Outcome::Changes { schema, changes, job, bounded, append_only } => {
+            Outcome::Changes { schema, changes, job, bounded, append_only, .. } => {
                 let running = Running::new(changes, job);
                 Answer::Rows(Rows::query(&schema, running, bounded, append_only))
             }

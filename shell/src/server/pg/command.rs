@@ -65,8 +65,8 @@ pub enum Command {
         name: String,
         /// True when it outlives its transaction.
         hold: bool,
-        /// The query, at its place in the text that was given to the parser.
-        query: String,
+        /// Where its query begins in the text that was given to the parser.
+        query: usize,
     },
     /// `FETCH count FROM name`, `MOVE count FROM name`.
     Fetch {
@@ -81,8 +81,36 @@ pub enum Command {
     Close(Option<String>),
 }
 
+/// First words of commands.
+const FIRST: &[&str] = &[
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+    "listen",
+    "unlisten",
+    "set",
+    "reset",
+    "show",
+    "discard",
+    "deallocate",
+    "declare",
+    "fetch",
+    "move",
+    "close",
+];
+
 /// The command in `text`, if it is one. `before` is what stands before it in the text that positions refer to.
 pub fn parse(before: &str, text: &str) -> Result<Option<Command>> {
+    // Most texts are none, and may be long.
+    let first = text.split(|c: char| !c.is_alphabetic()).find(|word| !word.is_empty()).unwrap_or_default();
+    if !FIRST.iter().any(|word| word.eq_ignore_ascii_case(first)) {
+        return Ok(None);
+    }
     let words = Words::of(text);
     let at = |index: usize| words.word(index);
     let command = match (at(0), at(1)) {
@@ -101,7 +129,7 @@ pub fn parse(before: &str, text: &str) -> Result<Option<Command>> {
         ("show", _) => return Ok(show(&words)),
         ("discard", _) => Command::Discard,
         ("deallocate", _) => Command::Deallocate(named(words.last())),
-        ("declare", _) => declare(before, text, &words)?,
+        ("declare", _) => declare(before, &words)?,
         ("fetch" | "move", _) => fetch(before, text, &words)?,
         ("close", _) => Command::Close(named(words.last())),
         _ => return Ok(None),
@@ -110,9 +138,14 @@ pub fn parse(before: &str, text: &str) -> Result<Option<Command>> {
 }
 
 fn refuse(message: &str, hint: &str, before: &str) -> SqlError {
-    let line = before.matches('\n').count() as u64 + 1;
-    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) as u64 + 1;
-    SqlError::unsupported(message).with_hint(hint).at(Location { line, column })
+    SqlError::unsupported(message).with_hint(hint).at(end_of(before))
+}
+
+/// The place behind the last character of `text`.
+pub(super) fn end_of(text: &str) -> Location {
+    let line = text.matches('\n').count() as u64 + 1;
+    let column = text.rsplit('\n').next().map_or(0, |line| line.chars().count()) as u64 + 1;
+    Location { line, column }
 }
 
 fn named(name: &str) -> Option<String> {
@@ -157,7 +190,7 @@ fn show(words: &Words) -> Option<Command> {
 }
 
 /// `DECLARE name [BINARY] [[NO] SCROLL] CURSOR [WITH|WITHOUT HOLD] FOR query`.
-fn declare(before: &str, text: &str, words: &Words) -> Result<Command> {
+fn declare(before: &str, words: &Words) -> Result<Command> {
     let Some(at) = words.position("for") else {
         return Err(refuse("DECLARE without FOR", "write DECLARE name CURSOR FOR query", before));
     };
@@ -166,12 +199,7 @@ fn declare(before: &str, text: &str, words: &Words) -> Result<Command> {
         return Err(refuse("a cursor cannot scroll: a stream is read once", "write NO SCROLL", before));
     }
     let hold = options.windows(2).any(|pair| pair == ["with", "hold"]);
-    let start = words.end(at);
-    // In place of what stands before it there are blanks, so that positions in errors are right.
-    let mut query: String =
-        before.chars().chain(text[..start].chars()).map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
-    query.push_str(&text[start..]);
-    Ok(Command::Declare { name: words.word(1).to_string(), hold, query })
+    Ok(Command::Declare { name: words.word(1).to_string(), hold, query: words.end(at) })
 }
 
 /// `FETCH|MOVE [NEXT | count | ALL | FORWARD [count | ALL]] [FROM | IN] name`.
@@ -283,10 +311,9 @@ mod tests {
 
     #[test]
     fn cursors_are_read_with_their_options() {
-        let declared = parse(";\n", "DECLARE \"My Cur\" NO SCROLL CURSOR WITH HOLD FOR\nSELECT 1").unwrap();
-        let Some(Command::Declare { name, hold, query }) = declared else { unreachable!() };
-        assert_eq!((name.as_str(), hold, query.trim()), ("My Cur", true, "SELECT 1"));
-        assert_eq!(query.matches('\n').count(), 2, "the query is in its line");
+        let text = "DECLARE \"My Cur\" NO SCROLL CURSOR WITH HOLD FOR\nSELECT 1";
+        let Some(Command::Declare { name, hold, query }) = command(text) else { unreachable!() };
+        assert_eq!((name.as_str(), hold, &text[query..]), ("My Cur", true, "\nSELECT 1"));
         let fetch = |count| Some(Command::Fetch { name: "c".to_string(), count, discard: false });
         assert_eq!(command("FETCH 5 FROM c"), fetch(Some(5)));
         assert_eq!(command("fetch forward 100 from \"c\""), fetch(Some(100)));

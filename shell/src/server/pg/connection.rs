@@ -5,29 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eddyline_engine::interrupt::{Asked, interruptible};
-use eddyline_engine::runtime::StopMode;
 use eddyline_sql::statement::{ObjectKind, ParsedStatement, Statement};
 use eddyline_sql::{Outcome, Session, SqlError, SqlState};
 use futures::{SinkExt, StreamExt};
 use pgwire::error::PgWireError;
+use pgwire::messages::data::DataRow;
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::ParameterStatus;
 use pgwire::messages::{PgWireBackendMessage as Back, PgWireFrontendMessage as Front};
-use tokio::sync::oneshot;
 
 use super::Door;
 use super::answer::{Answer, Formats, Rows};
+use super::cancel::Cancel;
 use super::cursor::Cursor;
 use super::extended::{Portal, Prepared};
-use super::failure::{Failure, cancelled, error_response, notice};
+use super::failure::{Failure, error_response, notice};
 use super::login::{Client, Stream};
 use super::script::{Request, requests};
 
 /// Messages that are kept while a statement runs; after that many, the client has to wait.
 const WAITING_MESSAGES: usize = 64;
 
-/// Hears of a cancel request for the statement that runs.
-pub type Cancel = oneshot::Receiver<()>;
+/// Most rows that are turned into messages before any is sent.
+const MOST_ROWS: usize = 1024;
 
 /// A client and everything that is its own.
 pub struct Connection {
@@ -146,16 +146,12 @@ impl Connection {
             self.stream().feed(Back::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
         for request in requests {
-            let mut cancel = self.client.cancellable.begin();
+            let mut cancel = self.begin_statement();
             let formats = Formats::default();
             match self.execute(request, &mut cancel).await? {
                 Answer::Tag(tag) => self.complete(tag).await?,
                 Answer::Rows(mut rows) => {
                     self.stream().feed(Back::RowDescription(rows.header.description(&formats))).await?;
-                    if rows.is_continuous() {
-                        // The first row may be long in coming.
-                        self.stream().flush().await?;
-                    }
                     self.send_rows(&mut rows, None, &formats, &mut cancel).await?;
                     self.complete(rows.tag()).await?;
                 }
@@ -165,6 +161,11 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// How the statement that begins now learns that it is to end.
+    pub(super) fn begin_statement(&self) -> Cancel {
+        self.client.cancellable.begin(self.statement_timeout())
     }
 
     /// Tells the client of an error, which also spoils its transaction.
@@ -200,10 +201,15 @@ impl Connection {
                 let answer = self.answer(*query, cancel).await?;
                 self.declare(name, hold, answer)
             }
-            Request::Copy { query, form } => match self.answer(*query, cancel).await? {
-                Answer::Rows(rows) => Ok(Answer::Copy(rows, form)),
-                _ => Err(SqlError::unsupported("COPY is for a query").into()),
-            },
+            Request::Copy { query, table, form } => {
+                let answer = self.answer(*query, cancel).await.map_err(|failure| match (failure, table) {
+                    // Its position is in a text that the client has not written.
+                    (Failure::Sql(error), Some(table)) => error.at(table).into(),
+                    (failure, _) => failure,
+                })?;
+                let Answer::Rows(rows) = answer else { return Err(SqlError::internal("COPY without rows").into()) };
+                Ok(Answer::Copy(rows, form))
+            }
             other => self.answer(other, cancel).await,
         }
     }
@@ -212,15 +218,12 @@ impl Connection {
         match request {
             Request::Statement(statement) => self.statement(statement, cancel).await,
             Request::Command(command) => self.command(command).await,
-            Request::Declare { .. } => Err(SqlError::unsupported("a cursor is for a query").into()),
-            Request::Copy { .. } => Err(SqlError::unsupported("COPY is for a query").into()),
+            Request::Declare { .. } | Request::Copy { .. } => {
+                Err(SqlError::internal("DECLARE and COPY take queries").into())
+            }
             Request::Catalog { sql, parameters } => {
                 let door = Arc::clone(&self.door);
-                let asked = door.catalog.ask(&sql, &parameters);
-                let (schema, batches) = tokio::select! {
-                    answer = asked => answer?,
-                    _ = cancel => return Err(cancelled().into()),
-                };
+                let (schema, batches) = self.wait_for(door.catalog.ask(&sql, &parameters), cancel).await??;
                 Ok(Answer::Rows(Rows::ready(&schema, batches, "SELECT")))
             }
         }
@@ -238,55 +241,53 @@ impl Connection {
             let outcome = interruptible(asked, || session.execute(&statement));
             (session, outcome)
         });
-        let executed = tokio::select! {
-            biased;
-            executed = &mut executed => executed,
-            Ok(()) = &mut *cancel => {
+        let (executed, given_up) = match self.wait_for(&mut executed, cancel).await {
+            Ok(executed) => (executed, None),
+            Err(why) => {
                 enough.store(true, Ordering::SeqCst);
-                // A request is heard once; what comes of the statement may be cancelled again.
-                *cancel = self.client.cancellable.begin();
-                executed.await
+                // What comes of the statement may be cancelled again.
+                *cancel = self.begin_statement();
+                (executed.await, Some(why))
             }
         };
         let (mut session, outcome) = executed.map_err(|_| lost())?;
         let warnings = session.take_warnings();
         self.session = Some(session);
+        let told = outcome.as_ref().map_or_else(|_| Vec::new(), |outcome| self.told(outcome));
+        // From here on a query ends when nobody wants its rows.
+        let answer = outcome.map(|outcome| Answer::of(outcome, tag));
+        match (given_up, &answer) {
+            (Some(Failure::Wire(gone)), _) => return Err(gone.into()),
+            (Some(why), Ok(Answer::Rows(rows))) if rows.is_running() => return Err(why),
+            (Some(why), Err(error)) if error.state == SqlState::Cancelled => return Err(why),
+            _ => {}
+        }
         for warning in warnings {
             self.notify("WARNING", &warning).await?;
         }
-        let outcome = outcome?;
-        if let Outcome::Changes { job, bounded, .. } = &outcome {
-            if enough.load(Ordering::SeqCst) {
-                job.stop(StopMode::Cancel);
-                return Err(cancelled().into());
-            }
-            if !bounded {
-                self.tell_query(job.id()).await?;
-            }
+        for message in told {
+            self.stream().feed(message).await?;
         }
-        if let Outcome::Started { job, .. } = &outcome {
-            for event in job.drain_events() {
-                if let Some(text) = crate::progress::describe(job.name(), &event) {
-                    self.notify("NOTICE", &text).await?;
-                }
-            }
-        }
-        Ok(Answer::of(outcome, tag))
+        Ok(answer?)
     }
 
-    /// Tells which job is behind the rows that come, for whoever wants to know how it gets on: our own shell.
-    async fn tell_query(&mut self, job: &str) -> Result<(), Failure> {
-        let jobs = self.session()?.engine().jobs().list();
-        let entry = jobs.into_iter().find(|entry| entry.handle().is_some_and(|handle| handle.id() == job));
-        if let Some(entry) = entry {
-            let status = ParameterStatus::new("eddyline.query".to_string(), entry.id);
-            self.stream().feed(Back::ParameterStatus(status)).await?;
+    /// What a client is told before the rows: which job is behind those that never end, for whoever wants to know how it
+    /// gets on (our own shell); and what has happened to a job so far.
+    fn told(&self, outcome: &Outcome) -> Vec<Back> {
+        match outcome {
+            Outcome::Changes { id, bounded: false, .. } => {
+                vec![Back::ParameterStatus(ParameterStatus::new("eddyline.query".to_string(), id.clone()))]
+            }
+            Outcome::Started { job, .. } => {
+                let events = job.drain_events();
+                let texts = events.iter().filter_map(|event| crate::progress::describe(job.name(), event));
+                texts.map(|text| Back::NoticeResponse(notice("NOTICE", &text))).collect()
+            }
+            _ => Vec::new(),
         }
-        Ok(())
     }
 
-    /// Sends rows, at most `limit`; true when there may be more. Everything that is there goes out before anything is
-    /// waited for.
+    /// Sends rows, at most `limit`; true when there may be more.
     pub(super) async fn send_rows(
         &mut self,
         rows: &mut Rows,
@@ -294,46 +295,70 @@ impl Connection {
         formats: &Formats,
         cancel: &mut Cancel,
     ) -> Result<bool, Failure> {
+        self.send_rows_as(rows, limit, formats, cancel, &mut Back::DataRow).await
+    }
+
+    /// The same with rows in messages of another kind.
+    pub(super) async fn send_rows_as(
+        &mut self,
+        rows: &mut Rows,
+        limit: Option<usize>,
+        formats: &Formats,
+        cancel: &mut Cancel,
+        message: &mut (dyn FnMut(DataRow) -> Back + Send),
+    ) -> Result<bool, Failure> {
         let mut left = limit.unwrap_or(usize::MAX);
         while left > 0 {
-            let Some(batch) = self.next_rows(rows, left, formats, cancel).await? else { return Ok(false) };
+            let Some(batch) = self.next_rows(rows, left.min(MOST_ROWS), formats, cancel).await? else {
+                return Ok(false);
+            };
             left -= batch.len().min(left);
             for row in batch {
-                self.stream().feed(Back::DataRow(row)).await?;
+                self.stream().feed(message(row)).await?;
             }
-            if !rows.has_more_now() {
-                if rows.is_continuous() && limit.is_some() {
-                    return Ok(true);
-                }
-                tokio::select! {
-                    flushed = self.stream().flush() => flushed?,
-                    _ = &mut *cancel => return Err(cancelled().into()),
-                }
+            if rows.is_continuous() && limit.is_some() && !rows.has_more_now() {
+                return Ok(true);
             }
         }
         Ok(true)
     }
 
-    /// Waits for rows, and meanwhile for a cancel request and for the client to go away.
+    /// Waits for rows.
     pub(super) async fn next_rows(
         &mut self,
         rows: &mut Rows,
         count: usize,
         formats: &Formats,
         cancel: &mut Cancel,
-    ) -> Result<Option<Vec<pgwire::messages::data::DataRow>>, Failure> {
-        let next = rows.next(count, formats);
-        tokio::pin!(next);
+    ) -> Result<Option<Vec<DataRow>>, Failure> {
+        Ok(self.wait_for(rows.next(count, formats), cancel).await??)
+    }
+
+    /// Waits for `work`, and meanwhile for a reason to cancel it and for the client to go away. Everything that is there
+    /// goes out before anything is waited for.
+    async fn wait_for<T>(&mut self, work: impl Future<Output = T>, cancel: &mut Cancel) -> Result<T, Failure> {
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            why = cancel.asked() => return Err(why.into()),
+            done = &mut work => return Ok(done),
+            () = std::future::ready(()) => {}
+        }
+        tokio::select! {
+            biased;
+            why = cancel.asked() => return Err(why.into()),
+            flushed = self.client.stream.flush() => flushed?,
+        }
         loop {
             let room = self.waiting.len() < WAITING_MESSAGES;
             tokio::select! {
                 biased;
-                _ = &mut *cancel => return Err(cancelled().into()),
-                rows = &mut next => return Ok(rows?),
+                why = cancel.asked() => return Err(why.into()),
+                done = &mut work => return Ok(done),
                 message = self.client.stream.next(), if room => match message {
-                    Some(Ok(Front::Terminate(_))) | None => return Err(Failure::Wire(gone())),
+                    Some(Ok(Front::Terminate(_))) | None => return Err(gone().into()),
                     Some(Ok(message)) => self.waiting.push_back(message),
-                    Some(Err(error)) => return Err(Failure::Wire(error)),
+                    Some(Err(error)) => return Err(error.into()),
                 },
             }
         }

@@ -4,6 +4,7 @@
 //! them, they hold cursors, and after an error they refuse statements until their end, as clients expect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use eddyline_sql::{SqlError, SqlState};
@@ -14,12 +15,16 @@ use pgwire::messages::response::TransactionStatus;
 use pgwire::messages::startup::ParameterStatus;
 
 use super::answer::{Answer, Formats, Rows};
+use super::cancel::Cancel;
 use super::command::{Command, SETTINGS};
-use super::connection::{Cancel, Connection};
+use super::connection::Connection;
 use super::failure::Failure;
 
 /// Most cursors of a connection: each may be a query that runs.
 const MAX_CURSORS: usize = 100;
+
+/// Settings that say how we write, whatever a client would like.
+const FIXED: &[&str] = &["timezone", "datestyle", "intervalstyle", "client_encoding", "bytea_output"];
 
 /// A query that is read in parts.
 pub struct Cursor {
@@ -112,10 +117,28 @@ impl Connection {
             self.session()?.set(&name, &value)?;
             return Ok("SET");
         }
-        let encoding = value.to_ascii_lowercase().replace(['-', '_'], "");
-        if name == "client_encoding" && !["utf8", "unicode", "default"].contains(&encoding.as_str()) {
-            let message = format!("the encoding '{value}' is not supported");
-            return Err(SqlError::new(SqlState::InvalidParameter, message).with_hint("use UTF8").into());
+        let refused = |message: String, hint: &str| {
+            Err(SqlError::new(SqlState::InvalidParameter, message).with_hint(hint).into())
+        };
+        match name.as_str() {
+            "client_encoding" => {
+                let encoding = value.to_ascii_lowercase().replace(['-', '_'], "");
+                if !["utf8", "unicode", "default"].contains(&encoding.as_str()) {
+                    return refused(format!("the encoding '{value}' is not supported"), "use UTF8");
+                }
+            }
+            "statement_timeout" if duration(&value).is_none() => {
+                let message = format!("invalid value for parameter \"statement_timeout\": \"{value}\"");
+                return refused(message, "write 500, '500ms', '5s' or '1min'");
+            }
+            fixed if FIXED.contains(&fixed) => {
+                let ours = default_of(fixed).unwrap_or_default();
+                if !is_start(&value, ours) && !is_start(&value, "default") {
+                    self.notify("WARNING", &format!("{name} stays {ours}: answers are written in no other way"))
+                        .await?;
+                }
+            }
+            _ => {}
         }
         if name == "application_name" {
             let status = ParameterStatus::new(name.clone(), value.clone());
@@ -129,14 +152,18 @@ impl Connection {
         let given = match name {
             "session_authorization" => self.client.parameters.get("user"),
             "application_name" => self.settings.get(name).or_else(|| self.client.parameters.get(name)),
-            // These say how we write, whatever a client would like.
-            "timezone" | "datestyle" | "intervalstyle" | "client_encoding" | "bytea_output" => None,
+            name if FIXED.contains(&name) => None,
             name => self.settings.get(name),
         };
-        let default = SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_string());
+        let default = default_of(name).map(str::to_string);
         let value: ArrayRef = Arc::new(StringArray::from(vec![given.cloned().or(default)]));
         let batch = RecordBatch::try_from_iter([(name, value)])?;
         Ok(Rows::ready(&batch.schema(), vec![batch], "SHOW"))
+    }
+
+    /// How long a statement may take; None for as long as it likes.
+    pub(super) fn statement_timeout(&self) -> Option<Duration> {
+        self.settings.get("statement_timeout").and_then(|value| duration(value)).filter(|timeout| !timeout.is_zero())
     }
 
     /// An error when there cannot be a cursor of this name.
@@ -209,6 +236,31 @@ impl Connection {
         }
         Ok(passed)
     }
+}
+
+fn default_of(name: &str) -> Option<&'static str> {
+    SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+}
+
+/// True for `ISO` and `ISO, MDY`.
+fn is_start(given: &str, whole: &str) -> bool {
+    whole.get(..given.len()).is_some_and(|start| start.eq_ignore_ascii_case(given))
+}
+
+/// A duration as PostgreSQL's settings have it: milliseconds, or a number and its unit.
+fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = (text[..unit].parse::<u64>().ok()?, text[unit..].trim());
+    let milliseconds = match unit {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return (text == "default").then_some(Duration::ZERO),
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
 /// There is no such cursor.

@@ -162,7 +162,9 @@ impl Connection {
             Request::Declare { name, hold, query } => {
                 Request::Declare { name, hold, query: Box::new(self.bound(*query, values)?) }
             }
-            Request::Copy { query, form } => Request::Copy { query: Box::new(self.bound(*query, values)?), form },
+            Request::Copy { query, table, form } => {
+                Request::Copy { query: Box::new(self.bound(*query, values)?), table, form }
+            }
             command => command,
         })
     }
@@ -247,7 +249,7 @@ impl Connection {
         let name = execute.name.unwrap_or_default();
         let limit = usize::try_from(execute.max_rows).ok().filter(|rows| *rows > 0);
         let mut portal = self.portals.remove(&name).ok_or_else(|| unknown_portal(&name))?;
-        let mut cancel = self.client.cancellable.begin();
+        let mut cancel = self.begin_statement();
         if portal.rows.is_none() {
             let Some(request) = portal.request.clone() else {
                 self.stream().feed(Back::EmptyQueryResponse(EmptyQueryResponse::new())).await?;

@@ -1,6 +1,6 @@
 //! Errors and notices as PostgreSQL's clients expect them.
 
-use eddyline_sql::{SqlError, SqlState};
+use eddyline_sql::SqlError;
 use pgwire::error::PgWireError;
 use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 
@@ -26,11 +26,6 @@ impl From<PgWireError> for Failure {
     fn from(error: PgWireError) -> Self {
         Failure::Wire(error)
     }
-}
-
-/// A statement that was cancelled.
-pub fn cancelled() -> SqlError {
-    SqlError::new(SqlState::Cancelled, "canceling statement due to user request")
 }
 
 /// The error as a message; `sql` is the text that its position refers to.

@@ -4,15 +4,16 @@
 use std::ops::ControlFlow;
 
 use eddyline_sql::catalog::Catalog;
-use eddyline_sql::parse::parse_script;
-use eddyline_sql::statement::ParsedStatement;
+use eddyline_sql::error::Location;
+use eddyline_sql::parse::{SetTracker, parse_script};
+use eddyline_sql::statement::{ParsedStatement, Statement};
 use eddyline_sql::{Parameter, Result, SqlError};
 use sqlparser::ast::{Visit, visit_relations};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use super::command::{self, Command};
-use super::copy::{self, Copied, Form};
+use super::command::{self, Command, end_of};
+use super::copy::{self, Copied, CopiedTable, Form};
 
 /// Words that only a question about the catalog has, when it names no table.
 const CATALOG_WORDS: &[&str] = &[
@@ -54,7 +55,7 @@ pub enum Request {
         /// Values of its parameters.
         parameters: Vec<Parameter>,
     },
-    /// A cursor on one of the above.
+    /// A cursor on one of the above, which only looks.
     Declare {
         /// Its name.
         name: String,
@@ -63,10 +64,12 @@ pub enum Request {
         /// The query.
         query: Box<Request>,
     },
-    /// The rows of one of the above, written out.
+    /// The rows of one of the first two, which only looks, written out.
     Copy {
         /// The query.
         query: Box<Request>,
+        /// Where the table is named of whose rows it was made.
+        table: Option<Location>,
         /// How its rows are written.
         form: Form,
     },
@@ -80,23 +83,56 @@ pub fn requests(sql: &str, catalog: &Catalog) -> Result<Vec<Request>> {
 }
 
 fn request(sql: &str, start: usize, end: usize, catalog: &Catalog) -> Result<Request> {
-    let piece = &sql[start..end];
-    if let Some(copy) = copy::parse(&sql[..start], piece)? {
-        let query = match copy.query {
-            Copied::Query(from, to) => request(sql, start + from, start + to, catalog)?,
-            Copied::Table(query) => request(&query, 0, query.len(), catalog)?,
+    let (before, piece) = (&sql[..start], &sql[start..end]);
+    if let Some(copy) = copy::parse(before, piece)? {
+        let (query, table) = match copy.what {
+            Copied::Query(from, to) => (query(sql, start + from, start + to, catalog)?, None),
+            Copied::Table(at, table) => (table_query(&table, catalog)?, Some(end_of(&sql[..start + at]))),
         };
-        return Ok(Request::Copy { query: Box::new(query), form: copy.form });
+        return Ok(Request::Copy { query: Box::new(query), table, form: copy.form });
     }
-    match command::parse(&sql[..start], piece)? {
-        Some(Command::Declare { name, hold, query }) => {
-            let begin = query.len() - query.trim_start().len();
-            let query = Box::new(request(&query, begin, query.len(), catalog)?);
-            return Ok(Request::Declare { name, hold, query });
+    match command::parse(before, piece)? {
+        Some(Command::Declare { name, hold, query: from }) => {
+            let query = Box::new(query(sql, start + from, end, catalog)?);
+            Ok(Request::Declare { name, hold, query })
         }
-        Some(command) => return Ok(Request::Command(command)),
-        None => {}
+        Some(command) => Ok(Request::Command(command)),
+        None => statement(sql, start, end, catalog),
     }
+}
+
+/// What stands between two places of `sql`, as a query inside of another statement.
+fn query(sql: &str, start: usize, end: usize, catalog: &Catalog) -> Result<Request> {
+    let start = start + sql[start..end].len() - sql[start..end].trim_start().len();
+    let request = statement(sql, start, end, catalog)?;
+    match &request {
+        Request::Statement(parsed) if !only_looks(&parsed.statement) => {
+            let hint = "SELECT, VALUES, SUBSCRIBE TO and SHOW can stand there";
+            Err(SqlError::unsupported("COPY and DECLARE take a query, which changes nothing")
+                .with_hint(hint)
+                .at(end_of(&sql[..start])))
+        }
+        _ => Ok(request),
+    }
+}
+
+fn only_looks(statement: &Statement) -> bool {
+    use Statement::{Describe, Explain, Query, Show, ShowCreate, ShowSettings, Subscribe};
+    matches!(
+        statement,
+        Query(_) | Subscribe { .. } | Show(_) | ShowCreate { .. } | ShowSettings | Describe { .. } | Explain(_)
+    )
+}
+
+/// The rows of a table, of ours or of the catalog.
+fn table_query(table: &CopiedTable, catalog: &Catalog) -> Result<Request> {
+    let asked = table.query('"');
+    let sql = if asks_catalog(&asked, catalog) { asked } else { table.query('`') };
+    statement(&sql, 0, sql.len(), catalog)
+}
+
+fn statement(sql: &str, start: usize, end: usize, catalog: &Catalog) -> Result<Request> {
+    let piece = &sql[start..end];
     if asks_catalog(piece, catalog) {
         return Ok(Request::Catalog { sql: piece.to_string(), parameters: Vec::new() });
     }
@@ -172,43 +208,27 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Where the statements of `sql` begin and end: cut at semicolons, except inside a statement set.
 fn pieces(sql: &str) -> Vec<(usize, usize)> {
-    let mut scanner = Scanner::new(sql);
+    let (mut scanner, mut set) = (Scanner::new(sql), SetTracker::default());
     let mut pieces = Vec::new();
-    let mut begin: Option<usize> = None;
-    let mut end = 0;
-    let mut first: Vec<String> = Vec::new();
-    let mut last = String::new();
+    let mut piece: Option<(usize, usize)> = None;
     while let Some(token) = scanner.next_token() {
-        match token {
-            Token::Semicolon => {
-                let in_set = ["execute", "statement", "set"].iter().eq(first.iter().take(3)) || is_begin_set(&first);
-                if !in_set || last == "end" {
-                    pieces.extend(begin.take().map(|begin| (begin, end)));
-                    first.clear();
-                }
+        let (from, to) = match token {
+            Token::Semicolon if !set.is_inside() => {
+                pieces.extend(piece.take());
+                set = SetTracker::default();
+                continue;
             }
+            Token::Semicolon => continue,
             Token::Word(from, to) => {
-                begin.get_or_insert(from);
-                last = sql[from..to].to_lowercase();
-                if first.len() < 3 {
-                    first.push(last.clone());
-                }
-                end = to;
+                set.see(&sql[from..to]);
+                (from, to)
             }
-            Token::Other(from, to) => {
-                begin.get_or_insert(from);
-                last.clear();
-                end = to;
-            }
-        }
+            Token::Other(from, to) => (from, to),
+        };
+        piece = Some((piece.map_or(from, |(begin, _)| begin), to));
     }
-    pieces.extend(begin.map(|begin| (begin, end)));
+    pieces.extend(piece);
     pieces
-}
-
-/// `BEGIN STATEMENT SET`.
-fn is_begin_set(first: &[String]) -> bool {
-    first.len() == 3 && first[0] == "begin" && first[1] == "statement" && first[2] == "set"
 }
 
 pub(super) enum Token {
@@ -287,6 +307,8 @@ mod tests {
         assert_eq!(cut("SELECT ';' -- ; x\n, `a;b`;SELECT 2 /* ; */ ;"), ["SELECT ';' -- ; x\n, `a;b`", "SELECT 2"]);
         let set = "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO b SELECT 2; END";
         assert_eq!(cut(&format!("{set}; SHOW JOBS")), [set, "SHOW JOBS"]);
+        let cases = "BEGIN STATEMENT SET; INSERT INTO a SELECT CASE WHEN x THEN 1 END; INSERT INTO b SELECT 2; END";
+        assert_eq!(cut(&format!("{cases}; SHOW JOBS")), [cases, "SHOW JOBS"]);
         assert_eq!(cut("BEGIN; SELECT 1; END"), ["BEGIN", "SELECT 1", "END"]);
         assert_eq!(cut("SELECT 'it''s; ok'"), ["SELECT 'it''s; ok'"]);
     }
@@ -313,6 +335,37 @@ mod tests {
         let error = requests("BEGIN;\nSELECT 1;\n  SELEC 2", &Catalog::default()).unwrap_err();
         let at = error.position.unwrap();
         assert_eq!((at.line, at.column), (3, 3));
+    }
+
+    #[test]
+    fn copies_and_cursors_take_what_changes_nothing() {
+        let one = |sql: &str| requests(sql, &Catalog::default()).map(|mut requests| requests.remove(0));
+        let is_query = |query: &Request| matches!(query, Request::Statement(_));
+        assert!(matches!(one("COPY (SUBSCRIBE TO v) TO STDOUT"), Ok(Request::Copy { query, .. }) if is_query(&query)));
+        assert!(
+            matches!(one("DECLARE c CURSOR FOR SHOW JOBS"), Ok(Request::Declare { query, .. }) if is_query(&query))
+        );
+        let at =
+            |wanted: u64| move |table: Option<Location>| table.is_some_and(|at| (at.line, at.column) == (1, wanted));
+        assert!(
+            matches!(one("COPY t TO STDOUT"), Ok(Request::Copy { query, table, .. }) if is_query(&query) && at(6)(table))
+        );
+        let is_catalog = |query: &Request| matches!(query, Request::Catalog { .. });
+        for sql in ["COPY pg_catalog.pg_class TO STDOUT", "COPY (SELECT 1 FROM pg_class) TO STDOUT"] {
+            assert!(matches!(one(sql), Ok(Request::Copy { query, .. }) if is_catalog(&query)), "{sql}");
+        }
+        let deep = format!("{}SELECT 1{}", "COPY (".repeat(10_000), ") TO STDOUT".repeat(10_000));
+        for (sql, part, column) in [
+            ("COPY (DROP TABLE t) TO STDOUT", "take a query", 7),
+            ("COPY ( INSERT INTO t VALUES (1)) TO STDOUT", "take a query", 8),
+            ("DECLARE c CURSOR FOR DELETE FROM t", "take a query", 22),
+            (deep.as_str(), "COPY", 7),
+        ] {
+            let error = one(sql).unwrap_err();
+            let at = error.position.unwrap();
+            assert!(error.message.contains(part), "{error}");
+            assert_eq!((at.line, at.column), (1, column), "{error}");
+        }
     }
 
     #[test]
