@@ -102,3 +102,19 @@ fn every_spelling_of_explain_gives_the_same_plan() {
         "a statement set"
     );
 }
+
+#[test]
+fn what_reads_views_is_checked_without_their_rows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let check = |sql: &str| run_with_input(folder.path(), &["run", "--check", "-"], sql);
+    let views = "CREATE TABLE people (id INT PRIMARY KEY, name STRING);
+        CREATE MATERIALIZED VIEW by_name AS SELECT name, COUNT(*) AS n FROM people GROUP BY name;
+        CREATE MATERIALIZED VIEW top AS SELECT MAX(n) AS n FROM by_name;";
+    let fine =
+        check(&format!("{views} SELECT name FROM by_name JOIN top ON by_name.n = top.n; SUBSCRIBE TO top; FLUSH;"));
+    assert!(fine.success && fine.stderr.is_empty(), "{}", fine.stderr);
+    assert!(fine.stdout.contains("6 statements, 3 of them with a plan, are in order"), "{}", fine.stdout);
+    let wrong = check(&format!("{views}\nSUBSCRIBE TO tip;"));
+    assert!(!wrong.success && wrong.stderr.contains("Object 'tip' not found"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains(":4:14: ERROR"), "{}", wrong.stderr);
+}

@@ -120,7 +120,7 @@ fn close(mut tokens: Vec<TokenWithSpan>, end: Location) -> Option<Piece> {
 pub struct SetTracker {
     /// The last two words.
     last: [String; 2],
-    /// Open `CASE`s inside the set: their `END` does not close it.
+    /// Open `CASE`s: their `END` closes no set.
     cases: usize,
     inside: bool,
 }
