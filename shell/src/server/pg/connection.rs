@@ -253,7 +253,7 @@ impl Connection {
         let (mut session, outcome) = executed.map_err(|_| lost())?;
         let warnings = session.take_warnings();
         self.session = Some(session);
-        let told = outcome.as_ref().map_or_else(|_| Vec::new(), |outcome| self.told(outcome));
+        let told = outcome.as_ref().map_or_else(|_| Vec::new(), told);
         // From here on a query ends when nobody wants its rows.
         let answer = outcome.map(|outcome| Answer::of(outcome, tag));
         match (given_up, &answer) {
@@ -269,22 +269,6 @@ impl Connection {
             self.stream().feed(message).await?;
         }
         Ok(answer?)
-    }
-
-    /// What a client is told before the rows: which job is behind those that never end, for whoever wants to know how it
-    /// gets on (our own shell); and what has happened to a job so far.
-    fn told(&self, outcome: &Outcome) -> Vec<Back> {
-        match outcome {
-            Outcome::Changes { id, bounded: false, .. } => {
-                vec![Back::ParameterStatus(ParameterStatus::new("eddyline.query".to_string(), id.clone()))]
-            }
-            Outcome::Started { job, .. } => {
-                let events = job.drain_events();
-                let texts = events.iter().filter_map(|event| crate::progress::describe(job.name(), event));
-                texts.map(|text| Back::NoticeResponse(notice("NOTICE", &text))).collect()
-            }
-            _ => Vec::new(),
-        }
     }
 
     /// Sends rows, at most `limit`; true when there may be more.
@@ -372,6 +356,22 @@ fn gone() -> PgWireError {
 /// A statement has taken the session down with it.
 fn lost() -> PgWireError {
     PgWireError::ApiError("the session is lost to an internal error".into())
+}
+
+/// What a client is told before the rows: which job is behind those that never end, for whoever wants to know how it
+/// gets on (our own shell); and what has happened to a job so far.
+fn told(outcome: &Outcome) -> Vec<Back> {
+    match outcome {
+        Outcome::Changes { id, bounded: false, .. } => {
+            vec![Back::ParameterStatus(ParameterStatus::new("eddyline.query".to_string(), id.clone()))]
+        }
+        Outcome::Started { job, .. } => {
+            let events = job.drain_events();
+            let texts = events.iter().filter_map(|event| crate::progress::describe(job.name(), event));
+            texts.map(|text| Back::NoticeResponse(notice("NOTICE", &text))).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn ends_transaction(request: &Request) -> bool {
