@@ -19,10 +19,7 @@ pub fn run(
     statements: &[ParsedStatement],
     variables: &BTreeMap<String, String>,
 ) -> Result<(), Failure> {
-    if let Some(query) = statements.iter().find(|parsed| matches!(parsed.statement, Statement::Query(_))) {
-        let error = SqlError::unsupported("a SELECT has nobody to show its rows to when its file is detached")
-            .with_hint("INSERT the rows into a table, or use eddyline --connect ADDRESS -f FILE")
-            .at(query.start);
+    if let Some(error) = statements.iter().find_map(refused) {
         return Err(Failure::sql(&error, &script.file, &script.text));
     }
     let mut server = Wire::connect(Address::parse(address)?, variables, Interrupt::install()?)?;
@@ -32,10 +29,22 @@ pub fn run(
         match answer.map_err(|e| Failure::statement(&e, script, statement))? {
             Answer::Started { id, .. } => println!("{id}"),
             Answer::Rows { schema, rows } => print_rows(&rows, &schema, &mut io::stdout().lock())?,
+            // What shows rows as they come is refused above.
             Answer::Done(_) | Answer::Changes(_) => {}
         }
     }
     Ok(())
+}
+
+/// Why a statement that shows rows as they come cannot be detached; None for the others.
+fn refused(statement: &ParsedStatement) -> Option<SqlError> {
+    let (what, hint) = match statement.statement {
+        Statement::Query(_) => ("SELECT", "INSERT the rows into a table, or use eddyline --connect ADDRESS -f FILE"),
+        Statement::Subscribe { .. } => ("SUBSCRIBE", "use eddyline --connect ADDRESS -f FILE"),
+        _ => return None,
+    };
+    let message = format!("a {what} has nobody to show its rows to when its file is detached");
+    Some(SqlError::unsupported(message).with_hint(hint).at(statement.start))
 }
 
 /// The statement at its line and column, so that errors are.

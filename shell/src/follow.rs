@@ -29,7 +29,8 @@ pub trait RunningQuery {
         Vec::new()
     }
 
-    /// Its figures in one line; `received` rows have been shown so far.
+    /// Its figures in one line; `received` rows have been shown so far. Asked for only where somebody sees them: a query
+    /// elsewhere asks over a connection of its own.
     fn figures(&self, figures: &mut Figures, received: u64) -> String;
 
     /// What is to be said when it has ended.
@@ -78,7 +79,9 @@ pub fn follow(
     loop {
         let next = changes.try_recv();
         if next.is_err() || flushed.elapsed() >= POLL {
-            writer.status(&query.figures(&mut figures, received));
+            if writer.shows_status() {
+                writer.status(&query.figures(&mut figures, received));
+            }
             say(&query.events(), writer, out)?;
             writer.flush(out, Ending::No).or_else(ignore_closed)?;
             flushed = Instant::now();
@@ -114,8 +117,8 @@ pub fn follow(
     ended
 }
 
-/// Waits until all of `jobs` have ended, and shows how far they have come; a signal stops them with a last checkpoint. The
-/// first failure counts.
+/// Waits until all of `jobs` have ended, and shows how far they have come; a signal stops them, with a last checkpoint where
+/// they keep any. The first failure counts.
 pub fn wait_for(jobs: &[JobHandle], interrupt: &Interrupt) -> Result<(), Failure> {
     let mut progress = Progress::new(jobs);
     let mut stopping = false;
@@ -149,4 +152,48 @@ fn say(events: &[String], writer: &mut dyn ResultWriter, out: &mut dyn Write) ->
 /// A reader that went away is no error of ours.
 fn ignore_closed(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use arrow::datatypes::Schema;
+
+    use super::*;
+    use crate::render::{OutputForm, writer};
+
+    /// A query that counts how often it is asked for its figures.
+    #[derive(Default)]
+    struct Asked(Cell<usize>);
+
+    impl RunningQuery for Asked {
+        fn cancel(&self) {}
+
+        fn wait(&self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn figures(&self, _figures: &mut Figures, _received: u64) -> String {
+            self.0.set(self.0.get() + 1);
+            String::new()
+        }
+    }
+
+    #[test]
+    fn figures_are_asked_for_only_where_somebody_sees_them() {
+        let asked = |form: OutputForm, live: Option<(usize, usize)>| {
+            let query = Asked::default();
+            let mut writer = writer(form, Arc::new(Schema::empty()), live);
+            let (_, closed) = crossbeam_channel::bounded(1);
+            follow(&closed, &query, writer.as_mut(), &mut Vec::new(), &|| false).unwrap();
+            query.0.get() > 0
+        };
+        assert!(asked(OutputForm::Table, Some((80, 24))));
+        assert!(!asked(OutputForm::Table, None), "a table that is shown at its end");
+        assert!(!asked(OutputForm::Csv, Some((80, 24))) && !asked(OutputForm::Jsonl, Some((80, 24))));
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::SystemTime;
 
-use eddyline_engine::runtime::{JobEvent, JobHandle};
+use eddyline_engine::runtime::{JobEvent, JobHandle, JobSummary};
 
 use crate::figures::Figures;
 
@@ -66,6 +66,19 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// How a job has ended: a word for it, and what becomes of one that was stopped before its end.
+pub fn ending(summary: &JobSummary) -> (String, String) {
+    if !summary.stopped {
+        return (format!("{:?}", summary.state).to_lowercase(), String::new());
+    }
+    let kept = summary.last_checkpoint.as_ref().filter(|checkpoint| checkpoint.path.is_some());
+    let next = match kept {
+        Some(checkpoint) => format!("; next time it goes on from checkpoint {}", checkpoint.epoch.0),
+        None => "; next time it begins anew: it keeps no checkpoints".to_string(),
+    };
+    ("stopped".to_string(), next)
+}
+
 /// Input that is not in the result, in words.
 pub fn left_out(skipped_messages: u64, late_rows: u64) -> Vec<String> {
     let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -84,7 +97,6 @@ pub fn describe(job: &str, event: &JobEvent) -> Option<String> {
             Some(format!("resuming {job} from checkpoint {}, taken {age} s ago", from.epoch.0))
         }
         JobEvent::SkippedDamaged { text } => Some(format!("WARNING: {job}: skipped a damaged checkpoint: {text}")),
-        JobEvent::Guarantee { sink, .. } if sink.to_lowercase().contains("collect") => None,
         JobEvent::Guarantee { sink, guarantee: "none" } => Some(format!("{job}: sink {sink} gives no guarantee")),
         JobEvent::Guarantee { sink, guarantee } => Some(format!("{job}: sink {sink} is {guarantee}")),
         JobEvent::CheckpointFailed { epoch, reason } => {
@@ -93,5 +105,17 @@ pub fn describe(job: &str, event: &JobEvent) -> Option<String> {
         JobEvent::Restarting { error, delay } => {
             Some(format!("WARNING: {job}: {error}; restarting in {:.1} s", delay.as_secs_f64()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarantee_is_told_whatever_the_sink_is_called() {
+        let event = JobEvent::Guarantee { sink: "Sink(table=[collected_orders])".to_string(), guarantee: "none" };
+        let told = "job: sink Sink(table=[collected_orders]) gives no guarantee";
+        assert_eq!(describe("job", &event).as_deref(), Some(told));
     }
 }

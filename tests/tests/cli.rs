@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use eddyline_tests::checkpoints::{complete, damage, newest, wait_for_newer};
-use eddyline_tests::program::{Finished, Program, run, run_with_input, workspace};
+use eddyline_tests::program::{Finished, Program, eddyline, run, run_with_input, workspace};
+use eddyline_tests::terminal::Terminal;
 
 const QUERY: &str = "SELECT a, name FROM (VALUES (1, 'x'), (2, 'y, \"z\"'), (3, CAST(NULL AS STRING))) AS t (a, name);";
 
@@ -218,4 +219,46 @@ fn a_run_that_is_stopped_while_it_waits_for_a_broker_ends_as_it_should() {
     assert!(ended.success(), "{output}");
     assert!(output.contains(&format!("cancelled while it waited for the broker at {address}")), "{output}");
     assert!(!output.contains("never"), "{output}");
+}
+
+#[test]
+fn a_command_line_that_is_wrong_ends_with_2() {
+    for wrong in [&["run"][..], &["nonsense"], &["--nonsense"], &["run", "--check", "--fresh", "job.sql"]] {
+        let finished = run(folder().path(), wrong);
+        assert_eq!(finished.code, Some(2), "{wrong:?}: {finished:?}");
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_a_program_that_cannot_stop_with_130() {
+    let terminal = Terminal::new();
+    // The first row fills the pipe, which nobody reads.
+    terminal.write(
+        "blocked.sql",
+        "CREATE TABLE t (s STRING) WITH ('connector' = 'datagen', 'rows-per-second' = '1', 'fields.s.length' = '300000');
+         CREATE TABLE p (s STRING) WITH ('connector' = 'print');
+         INSERT INTO p SELECT s FROM t;",
+    );
+    let script = format!("mkfifo pipe; sleep 1000 < pipe & exec '{}' run blocked.sql > pipe", eddyline().display());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]);
+    terminal.run_command(&shell);
+    let figures = |screen: &str, start: &str| {
+        screen.lines().any(|line| line.starts_with(start) && line.contains(" rows read") && !line.starts_with("0 rows"))
+    };
+    terminal.waits("rows", |screen| figures(screen, ""));
+    terminal.press("C-c");
+    terminal.waits("that it stops", |screen| figures(screen, "stopping, "));
+    terminal.press("C-c");
+    terminal.sees("ended with 130");
+}
+
+#[test]
+fn the_guarantee_of_a_sink_is_told_whatever_its_name() {
+    let script = "CREATE TABLE collected_orders (a INT) WITH ('connector' = 'blackhole');
+                  INSERT INTO collected_orders VALUES (1); SELECT 1 AS a;";
+    let finished = run_with_input(folder().path(), &["run", "-"], script);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("sink Sink(table=[collected_orders]) gives no guarantee\n"), "{finished:?}");
+    assert_eq!(finished.stderr.lines().count(), 1, "a SELECT has no sink outside: {finished:?}");
 }

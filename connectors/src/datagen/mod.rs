@@ -264,9 +264,14 @@ impl SourceReader for DatagenReader {
 
     fn progress(&self) -> Vec<SplitProgress> {
         let progress = |s: &Split| {
-            let end = s.left(self.plan.total_rows).map(|left| s.taken + left);
-            // Rows that are still to be made up do not wait.
-            SplitProgress { split: s.id.clone(), position: s.taken, end, lag_rows: None }
+            // The rows of a table with an end wait to be made up.
+            let left = s.left(self.plan.total_rows);
+            SplitProgress {
+                split: s.id.clone(),
+                position: s.taken,
+                end: left.map(|left| s.taken + left),
+                lag_rows: left,
+            }
         };
         self.splits.iter().map(progress).collect()
     }

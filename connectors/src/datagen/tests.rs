@@ -167,6 +167,19 @@ fn every_type_can_be_made() {
 }
 
 #[test]
+fn the_rows_that_are_left_wait_when_there_is_an_end() {
+    let progress = |options: &[(&str, &str)]| {
+        let source = DatagenConnector.source(&table(numbers(), options)).unwrap();
+        let mut reader = readers(&source, 1, None).remove(0);
+        next(reader.as_mut(), 4);
+        let progress = reader.progress().remove(0);
+        (progress.position, progress.end, progress.lag_rows)
+    };
+    assert_eq!(progress(&sequence("10")), (4, Some(10), Some(6)));
+    assert_eq!(progress(&[("rows-per-second", "100000000")]), (4, None, None));
+}
+
+#[test]
 fn bad_options_are_refused() {
     let refuse = |options: &[(&str, &str)], part: &str| {
         let error = DatagenConnector.source(&table(numbers(), options)).err().expect("refused");

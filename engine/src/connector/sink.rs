@@ -154,6 +154,11 @@ pub trait SinkFactory: Send + Sync {
         "at-least-once"
     }
 
+    /// True when rows leave the program, so that its user is told the guarantee.
+    fn is_outside(&self) -> bool {
+        true
+    }
+
     /// True when the guarantee holds only for jobs that take checkpoints; without them such a job is refused.
     fn needs_checkpoints(&self) -> bool {
         false

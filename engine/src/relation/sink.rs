@@ -75,6 +75,10 @@ impl SinkFactory for RelationSinkFactory {
     fn guarantee(&self) -> &'static str {
         "exactly-once"
     }
+
+    fn is_outside(&self) -> bool {
+        false
+    }
 }
 
 struct RelationSink {

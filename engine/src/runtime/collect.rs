@@ -81,6 +81,10 @@ impl SinkFactory for CollectFactory {
         "none"
     }
 
+    fn is_outside(&self) -> bool {
+        false
+    }
+
     fn interrupt(&self) {
         self.signals.interrupted.store(true, Ordering::Release);
     }

@@ -392,6 +392,7 @@ impl Driver {
 
     /// A job that has read all its input has no use for its checkpoints; a stopped one is resumed from them.
     fn finished(&self, run: &Run) -> Outcome {
+        self.board.lock().stopped = run.sources_left > 0;
         if run.sources_left > 0 || self.config.keep_result {
             return Outcome::Finished;
         }

@@ -160,6 +160,8 @@ pub(super) struct View {
     pub(super) failed_checkpoints: u64,
     last_error: Option<(String, SystemTime)>,
     pub(super) restored_from: Option<RestoredFrom>,
+    /// The last checkpoint has left input unread.
+    pub(super) stopped: bool,
     ended_after: Option<Duration>,
     outcome: Option<Result<JobSummary>>,
 }
@@ -214,6 +216,7 @@ impl Board {
             failed_checkpoints: 0,
             last_error: None,
             restored_from: None,
+            stopped: false,
             ended_after: None,
             outcome: None,
         };
@@ -254,6 +257,7 @@ impl Board {
         view.state = state;
         let summary = JobSummary {
             state,
+            stopped: view.stopped,
             rows_read: self.metrics.rows_read(),
             rows_written: self.metrics.rows_written(),
             late_rows: self.metrics.late_rows(),

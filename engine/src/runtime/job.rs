@@ -52,7 +52,9 @@ impl Job {
         let origin = origin(&config.restore, store.as_deref())?;
         let board = Arc::new(Board::new(&identity.pipeline, config.name.clone(), Metrics::new(&dataflow)));
         for node in &dataflow.nodes {
-            if let NodeKind::Sink(factory) = &node.kind {
+            if let NodeKind::Sink(factory) = &node.kind
+                && factory.is_outside()
+            {
                 board.post(JobEvent::Guarantee { sink: node.name.clone(), guarantee: factory.guarantee() });
             }
         }

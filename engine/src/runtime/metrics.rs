@@ -137,10 +137,11 @@ impl Metrics {
         self.sources.iter().flatten().map(|s| s.skipped.load(Relaxed)).sum()
     }
 
-    /// Rows that wait in the external systems; None when no source knows.
+    /// Rows that wait in the external systems; None when a split that is not read to its end does not say.
     pub(super) fn lag_rows(&self) -> Option<u64> {
-        let known = self.splits().into_iter().filter_map(|split| split.lag_rows);
-        known.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag))
+        let splits = self.splits();
+        let lag = |split: &SplitStatus| split.lag_rows.or(split.ended.then_some(0));
+        if splits.is_empty() { None } else { splits.iter().map(lag).sum() }
     }
 
     /// How each split of each source stands.

@@ -188,7 +188,7 @@ pub struct JobStatus {
     pub rows_read: u64,
     /// Rows given to all sinks.
     pub rows_written: u64,
-    /// Rows that wait in the external systems, where they say so.
+    /// Rows that wait in the external systems, when all of them say so.
     pub lag_rows: Option<u64>,
     /// Rows dropped because they were late.
     pub late_rows: u64,
@@ -222,7 +222,7 @@ pub enum JobEvent {
         /// Which one, and what is wrong with it.
         text: String,
     },
-    /// What a sink promises.
+    /// What a sink outside of the program promises.
     Guarantee {
         /// Name of the sink.
         sink: String,
@@ -254,6 +254,8 @@ pub enum JobEvent {
 pub struct JobSummary {
     /// Finished or Canceled.
     pub state: JobState,
+    /// True for a finished job that was stopped before all its input was read.
+    pub stopped: bool,
     /// Rows read by all sources.
     pub rows_read: u64,
     /// Rows given to all sinks.

@@ -58,7 +58,12 @@ pub trait ResultWriter {
     /// Called at the end, and from time to time while a continuous query waits for input.
     fn flush(&mut self, out: &mut dyn Write, ending: Ending) -> io::Result<()>;
 
-    /// Figures to show beside the result, where there is a place for them.
+    /// True when there is a place for figures beside the result.
+    fn shows_status(&self) -> bool {
+        false
+    }
+
+    /// Figures to show beside the result.
     fn status(&mut self, _line: &str) {}
 
     /// Something else is about to be printed.

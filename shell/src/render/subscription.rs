@@ -49,6 +49,10 @@ impl ResultWriter for SubscriptionWriter {
         self.inner.flush(out, ending)
     }
 
+    fn shows_status(&self) -> bool {
+        self.inner.shows_status()
+    }
+
     fn status(&mut self, line: &str) {
         match self.epoch {
             Some(epoch) => self.inner.status(&format!("epoch {epoch}, {line}")),

@@ -145,8 +145,12 @@ impl ResultWriter for TableWriter {
         out.flush()
     }
 
+    fn shows_status(&self) -> bool {
+        self.live.is_some()
+    }
+
     fn status(&mut self, line: &str) {
-        if self.live.is_some() && self.status != line {
+        if self.shows_status() && self.status != line {
             self.status = line.to_string();
             self.dirty = true;
         }

@@ -15,8 +15,13 @@ pub const MATERIALIZED: &str = "SHOW MATERIALIZED VIEWS";
 
 /// The first column of a statement's rows.
 pub fn names(backend: &mut dyn Backend, sql: &str) -> Result<Vec<String>, SqlError> {
+    column(backend, sql, 0)
+}
+
+/// A column of a statement's rows, where it is text.
+pub fn column(backend: &mut dyn Backend, sql: &str, index: usize) -> Result<Vec<String>, SqlError> {
     let (_, rows) = backend.rows(sql)?;
-    let Some(column) = rows.columns().first().and_then(|column| column.as_string_opt::<i32>()) else {
+    let Some(column) = rows.columns().get(index).and_then(|column| column.as_string_opt::<i32>()) else {
         return Ok(Vec::new());
     };
     Ok(column.iter().flatten().map(str::to_string).collect())

@@ -17,7 +17,7 @@ use super::settings::{ResultMode, Settings};
 use crate::failure::Failure;
 use crate::follow::{follow, wait_for};
 use crate::interrupt::Interrupt;
-use crate::progress::describe;
+use crate::progress::{describe, ending};
 use crate::render::{
     ChangeWriter, ChangelogWriter, Finished, Form, ResultWriter, SubscriptionWriter, TableWriter, TableauWriter,
 };
@@ -142,18 +142,18 @@ impl Shell {
         self.interactive && self.settings.pager
     }
 
-    /// Waits for a job that ends by itself; Ctrl-C stops it with a last checkpoint.
+    /// Waits for a job that ends by itself; Ctrl-C stops it, with a last checkpoint if it keeps any.
     fn wait_for(&mut self, job: &JobHandle) -> Result<(), Failure> {
         self.told.insert(run(job));
         wait_for(std::slice::from_ref(job), &self.interrupt)?;
-        let status = job.status();
-        let elapsed = job.ended_after().unwrap_or_default().as_secs_f64();
-        let ended = format!("{:?}", status.state).to_lowercase();
+        let summary = job.wait()?;
+        let (ended, next) = ending(&summary);
         self.say(&format!(
-            "job '{}' is {ended}: {} rows read, {} written, {elapsed:.1} s",
+            "job '{}' is {ended}: {} rows read, {} written, {:.1} s{next}",
             job.name(),
-            status.rows_read,
-            status.rows_written
+            summary.rows_read,
+            summary.rows_written,
+            summary.elapsed.as_secs_f64()
         ));
         Ok(())
     }
@@ -226,8 +226,8 @@ impl Shell {
             if self.told.insert(run(&job)) {
                 match ended {
                     Ok(summary) => {
-                        let state = format!("{:?}", summary.state).to_lowercase();
-                        tell!("job '{}' is {state}: {} rows read", job.name(), summary.rows_read);
+                        let (ended, next) = ending(&summary);
+                        tell!("job '{}' is {ended}: {} rows read{next}", job.name(), summary.rows_read);
                     }
                     Err(error) => tell!("job '{}' has failed\n{}", job.name(), Failure::from(error).text()),
                 }

@@ -191,6 +191,7 @@ pub const COMMANDS: &[(&str, &str, &str)] = &[
     ("\\x", "[on|off]", "show each row as a record, one column per line"),
     ("\\format", "[NAME]", "results as table, csv, jsonl or markdown"),
     ("\\mode", "[NAME]", "results of queries as table, changelog or tableau"),
+    ("\\pset", "OPTION VALUE", "format, expanded or pager, under psql's names"),
     ("\\timing", "[on|off]", "show how long each statement takes"),
     ("\\pager", "[on|off]", "show long results in $PAGER (less -S when unset)"),
     ("\\o", "[FILE]", "write results to a file; without one, to the terminal again"),

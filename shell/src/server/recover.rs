@@ -8,17 +8,18 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use eddyline_engine::checkpoint::list;
 use eddyline_engine::connector::Registry;
-use eddyline_engine::runtime::Restore;
+use eddyline_engine::runtime::{JobEvent, Restore};
 use eddyline_sql::catalog::Catalog;
 use eddyline_sql::config::{PIPELINE_NAME, RECOVERY_PATH};
 use eddyline_sql::engine::Journal;
-use eddyline_sql::jobs::JobPhase;
+use eddyline_sql::jobs::{JobEntry, JobPhase};
 use eddyline_sql::parse::parse_script;
 use eddyline_sql::statement::{ObjectKind, ParsedStatement, Statement};
 use eddyline_sql::{Engine, Session, SqlError, SqlState, drop_text};
 
 use super::store::{Contents, LiveJob, Store};
 use crate::failure::Failure;
+use crate::progress::describe;
 
 /// First and longest delay before another attempt to start a job.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -150,7 +151,24 @@ impl Comeback {
             }
             session.execute(last)?;
         }
+        self.tell_origin(engine);
         Ok(())
+    }
+
+    /// Says from which checkpoint the job goes on.
+    fn tell_origin(&self, engine: &Engine) {
+        let found = engine.jobs().find(&self.job.record.id).ok();
+        let Some(job) = found.as_ref().and_then(JobEntry::handle) else { return };
+        let what = match view_of(&self.statements) {
+            Some(view) => format!("materialized view {view}"),
+            None => format!("job {}", self.name),
+        };
+        let events = job.drain_events();
+        let origin = |event: &&JobEvent| matches!(event, JobEvent::Resumed(_) | JobEvent::SkippedDamaged { .. });
+        events.iter().filter(origin).filter_map(|event| describe(&what, event)).for_each(|text| tell!("{text}"));
+        if !events.iter().any(|event| matches!(event, JobEvent::Resumed(_))) {
+            tell!("starting {what} anew: there is no checkpoint of it");
+        }
     }
 
     /// True when a checkpoint of the job was taken after it was submitted.

@@ -75,6 +75,9 @@ fn a_killed_server_comes_back_with_catalog_views_and_jobs_that_go_on() {
         server.wait_for_status("counting", "RUNNING");
         assert_eq!(job(&server, "counting")[0], id, "the job keeps its id");
         assert_eq!(server.psql("SHOW TABLES"), "long_words\nwc\nwords", "round {round}");
+        wait_for("the server to say from where", LIMIT, || {
+            (server.output().matches("resuming job counting from checkpoint ").count() == round + 1).then_some(())
+        });
         wait_for_checkpoint(&server, 0);
     }
     let expected = format!("({}, {WORDS})", 20_000 + 3 * 20_000);

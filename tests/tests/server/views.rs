@@ -123,6 +123,10 @@ fn views_of_a_killed_server_come_back_and_no_reader_ever_sees_a_part() {
         server.kill();
         produce(&topic, ROWS / 2 + kill * (ROWS / 8), ROWS / 8);
         server.start_again();
+        wait_for("the server to say from where", LIMIT, || {
+            let said = server.output().matches("resuming materialized view balances from checkpoint ").count();
+            (said == kill + 1).then_some(())
+        });
     }
     produce(&topic, ROWS / 2 + 3 * (ROWS / 8), ROWS / 8);
     let output = finish(reader);

@@ -1,8 +1,12 @@
 //! The shell on a server: `eddyline --connect`.
 
+use std::process::Command;
+use std::time::Duration;
+
 use eddyline_tests::program::{run, run_with_environment};
 use eddyline_tests::server::Server;
 use eddyline_tests::services::kafka;
+use eddyline_tests::services::process::wait_for;
 use eddyline_tests::terminal::Terminal;
 
 use super::TICKS;
@@ -83,6 +87,58 @@ fn ctrl_c_cancels_a_statement_for_which_the_server_waits() {
     shell.sees("42");
 }
 
+/// Sends the server a signal, such as `STOP` or `CONT`.
+fn signal(server: &Server, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), server.process_id().to_string()]).status();
+    assert!(sent.expect("kill can be run").success(), "{}", server.output());
+}
+
+/// True when bytes wait at the server that it has not read, as the kernel knows: a server that is stopped reads nothing.
+fn is_asked(server: &Server) -> bool {
+    let connections = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let own = format!(":{:04X}", server.port());
+    connections.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // Local address, state (01 is established), bytes to be sent and to be read.
+        matches!(fields[..], [_, local, _, "01", queues, ..] if local.ends_with(&own) && !queues.ends_with(":00000000"))
+    })
+}
+
+#[test]
+fn ctrl_c_ends_a_statement_that_the_server_does_not_answer() {
+    let server = Server::start();
+    let shell = shell_at(&server);
+    for statement in ["SELECT 1 AS one;", "SHOW TABLES;"] {
+        shell.clears();
+        signal(&server, "STOP");
+        shell.enter(statement);
+        wait_for("the statement to come to the server", Duration::from_secs(20), || is_asked(&server).then_some(()));
+        shell.press("C-c");
+        shell.sees("ERROR: the server was asked to cancel the statement and does not answer");
+        shell.prompts();
+        signal(&server, "CONT");
+        // What it was asked before comes first.
+        assert_eq!(server.psql("SELECT 7"), "7");
+        shell.enter("SELECT 40 + 2;");
+        shell.sees("42");
+        shell.prompts();
+    }
+}
+
+#[test]
+fn copy_is_refused_with_what_to_do_instead_and_the_session_goes_on() {
+    let server = Server::start();
+    let shell = shell_at(&server);
+    for copy in ["COPY (SELECT 1 AS a) TO STDOUT;", "copy t FROM STDIN;"] {
+        shell.clears();
+        shell.does(copy);
+        shell.sees("ERROR: COPY is for clients that send and take its data, such as psql");
+        shell.sees("HINT: \\format csv and \\o FILE write the rows of a query into a file");
+    }
+    shell.enter("SELECT 40 + 2;");
+    shell.sees("42");
+}
+
 #[test]
 fn jobs_go_on_when_the_shell_leaves_and_settings_are_the_sessions() {
     let server = Server::start();
@@ -112,7 +168,7 @@ fn results_on_a_pipe_are_the_same_as_alone() {
 
 #[test]
 fn a_password_comes_from_the_environment_or_is_asked_for_and_never_shown() {
-    let server = Server::start_with_user("ada", "sesame");
+    let mut server = Server::start_with_user("ada", "sesame");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let address = format!("postgresql://ada@127.0.0.1:{}", server.port());
     let asks = |password: &str| {
@@ -129,6 +185,11 @@ fn a_password_comes_from_the_environment_or_is_asked_for_and_never_shown() {
     shell.enter("sesame");
     shell.prompts();
     assert!(!shell.screen().contains("sesame"), "{}", shell.screen());
+    server.kill();
+    server.start_again();
+    shell.enter("SELECT 40 + 2;");
+    shell.sees("     42 |");
+    assert_eq!(shell.screen().matches("Password for").count(), 1, "it is known already:\n{}", shell.screen());
 }
 
 #[test]

@@ -53,6 +53,47 @@ fn an_init_file_comes_before_the_prompt() {
 }
 
 #[test]
+fn a_file_at_the_prompt_ends_at_its_first_error_and_the_shell_goes_on() {
+    let shell = Terminal::shell();
+    shell.write("good.sql", "CREATE VIEW v AS SELECT 41 AS a;\nSELECT a + 1 AS b FROM v;\n");
+    shell.write("bad.sql", "SELECT 5 AS five;\nSELECT\n  nothing;\nSELECT 7777 AS never;\n");
+    shell.write("outer.sql", "\\i bad.sql\nSELECT 8888 AS never;\n");
+    shell.does("\\i good.sql");
+    shell.sees("| 42 |");
+    for file in ["bad.sql", "outer.sql"] {
+        shell.clears();
+        shell.does(&format!("\\i {file}"));
+        shell.sees("|    5 |");
+        shell.sees("bad.sql:3:3: ERROR: Column 'nothing' not found");
+        assert!(!shell.screen().contains("never"), "nothing runs behind the first error:\n{}", shell.screen());
+    }
+    shell.clears();
+    shell.does("\\i nowhere.sql");
+    shell.sees("ERROR: cannot read nowhere.sql: ");
+    shell.does("\\i");
+    shell.sees("ERROR: \\i needs a file\nHINT: write \\i FILE");
+    shell.enter("SELECT a + 2 AS b FROM v;");
+    shell.sees("| 43 |");
+}
+
+#[test]
+fn settings_of_psql_have_its_names() {
+    let shell = Terminal::shell();
+    for (command, said) in [
+        ("\\pset format csv", "Output format is csv, result mode is table."),
+        ("\\pset format aligned", "Output format is table, result mode is table."),
+        ("\\pset expanded on", "Expanded display is on."),
+        ("\\pset x off", "Expanded display is off."),
+        ("\\pset pager off", "The pager is off."),
+        ("\\pset border 2", "ERROR: \\pset has no option 'border'\nHINT: options: format, expanded, pager"),
+        ("\\pset format yaml", "ERROR: there is no format 'yaml'"),
+    ] {
+        shell.does(command);
+        shell.sees(said);
+    }
+}
+
+#[test]
 fn statements_from_a_pipe_print_results_and_nothing_else() {
     let folder = folder();
     let script = "CREATE VIEW v AS SELECT 1 AS a;\n\\format jsonl\nSELECT a FROM v;\nquit;\nSELECT 2 AS a;";
@@ -144,7 +185,12 @@ fn a_detached_file_runs_on_the_server_and_prints_its_jobs() {
     fs::write(folder.path().join("select.sql"), "DROP TABLE sink;\nSELECT k FROM ticks;").expect("writable");
     let refused = run(folder.path(), &["run", "--detach", &address, "select.sql"]);
     assert!(refused.stderr.starts_with("select.sql:2:1: ERROR: a SELECT has nobody"), "{}", refused.stderr);
-    assert!(server.psql("SHOW TABLES").contains("sink"), "nothing of the file was executed");
+    server.psql("CREATE MATERIALIZED VIEW v AS SELECT COUNT(*) AS n FROM ticks");
+    fs::write(folder.path().join("follow.sql"), "DROP TABLE sink;\nSUBSCRIBE TO v;").expect("writable");
+    let refused = run(folder.path(), &["run", "--detach", &address, "follow.sql"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.starts_with("follow.sql:2:1: ERROR: a SUBSCRIBE has nobody"), "{}", refused.stderr);
+    assert!(server.psql("SHOW TABLES").contains("sink"), "nothing of the files was executed");
     let nobody = eddyline_tests::services::process::free_port();
     let lost = run(folder.path(), &["run", "--detach", &format!("127.0.0.1:{nobody}"), "job.sql"]);
     assert_eq!(lost.code, Some(3), "{lost:?}");

@@ -191,7 +191,62 @@ fn a_job_with_an_end_is_waited_for_and_others_are_told_of() {
     assert_eq!(shell.screen().matches(" is finished: ").count(), 1, "its end is told once:\n{}", shell.screen());
     shell.clears();
     shell.does("STOP JOB 'counting';");
-    shell.sees("job 'counting' is finished: ");
+    shell.sees("job 'counting' is stopped: ");
+    shell.sees("; next time it goes on from checkpoint 1");
+}
+
+/// A table that ends after 1 000 rows, which take 20 seconds, and a place for them.
+const FEW: &str = "CREATE TABLE few (k BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '50', \
+    'number-of-rows' = '1000'); CREATE TABLE sink (k BIGINT) WITH ('connector' = 'blackhole');";
+
+/// What stands between `before` and `behind` on the last line that has both.
+fn between<'s>(screen: &'s str, before: &str, behind: &str) -> Option<&'s str> {
+    let found = |line: &'s str| line.split_once(before)?.1.split_once(behind).map(|(text, _)| text);
+    screen.lines().rev().find_map(found)
+}
+
+#[test]
+fn a_job_with_an_end_shows_how_far_it_is_and_says_when_it_was_stopped() {
+    let shell = Terminal::shell();
+    shell.does(FEW);
+    shell.does("SET 'pipeline.name' = 'few';");
+    shell.clears();
+    shell.enter("INSERT INTO sink SELECT k FROM few;");
+    shell.waits("rows that are read and left, and how long they take", |screen| {
+        let read = screen.lines().find_map(|line| line.split_once(" rows read, ")?.0.parse::<u64>().ok());
+        let left = between(screen, " rows/s, lag ", " (").and_then(|lag| lag.parse::<u64>().ok());
+        let wait = between(screen, " (", " s)").and_then(|wait| wait.parse::<u64>().ok());
+        // The two counters are read one after the other.
+        read.zip(left).is_some_and(|(read, left)| read > 0 && read + left > 900 && read + left < 1_100)
+            && wait.is_some()
+    });
+    shell.press("C-c");
+    shell.waits("that it was stopped", |screen| {
+        let read = between(screen, "is stopped: ", " rows read, ").and_then(|rows| rows.parse::<u64>().ok());
+        read.is_some_and(|read| read > 0 && read < 1_000)
+    });
+    shell.sees("; next time it begins anew: it keeps");
+    shell.prompts();
+    assert!(!shell.screen().contains("finished"), "{}", shell.screen());
+}
+
+#[test]
+fn a_job_with_an_end_goes_on_from_where_it_was_stopped_when_it_keeps_checkpoints() {
+    let shell = Terminal::shell();
+    shell.does(FEW);
+    shell.does("SET 'execution.checkpointing.dir' = 'kept'; SET 'execution.checkpointing.interval' = '1h';");
+    shell.does("SET 'pipeline.name' = 'few';");
+    let reads = |screen: &str| screen.lines().any(|line| line.contains(" rows read, ") && line.contains(" rows/s"));
+    for (start, end) in [("few: sink", 1), ("resuming few from checkpoint 1, taken ", 2)] {
+        shell.clears();
+        shell.enter("INSERT INTO sink SELECT k FROM few;");
+        shell.sees(start);
+        shell.waits("figures", reads);
+        shell.press("C-c");
+        shell.sees("job 'few' is stopped: ");
+        shell.sees(&format!("; next time it goes on from checkpoint {end}"));
+        shell.prompts();
+    }
 }
 
 #[test]
@@ -249,7 +304,9 @@ fn a_job_that_comes_back_says_from_where_until_its_first_checkpoint() {
         &std::fs::read_to_string(terminal.folder().join("job.sql")).expect("a file").replace("1h", "1s"),
     );
     terminal.run(&["run", "job.sql"]);
+    let own =
+        |line: &str| line.split_once(" rows/s, checkpoint ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
     terminal.waits("a checkpoint of its own", |screen| {
-        screen.lines().any(|line| line.contains(" rows/s, checkpoint 3 ") && !line.starts_with("resumed from"))
+        screen.lines().any(|line| own(line).is_some_and(|number: u64| number >= 3) && !line.starts_with("resumed from"))
     });
 }

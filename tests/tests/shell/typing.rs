@@ -41,10 +41,67 @@ fn tab_completes_names_options_settings_and_files() {
         "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'scan.startup.m",
         "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'scan.startup.mode' = '",
     );
+    completes(
+        "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'fields.a.kind' = 'seq",
+        "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'fields.a.kind' = 'sequence'",
+    );
+    completes("CREATE TABLE t (a INT) WITH ('connector' = 'kaf", "CREATE TABLE t (a INT) WITH ('connector' = 'kafka'");
     completes("SET 'pipeline.n", "SET 'pipeline.name' = '");
     completes("\\tim", "\\timing");
     shell.write("script.sql", "");
     completes("\\i scr", "\\i script.sql");
+}
+
+/// What Tab makes of a line, and nothing behind it.
+fn completes(shell: &Terminal, typed: &str, expected: &str) {
+    shell.clears();
+    shell.type_in(typed);
+    shell.sees(typed);
+    shell.press("Tab");
+    shell.waits(&format!("'{expected}'"), |screen| screen.ends_with(&format!("eddyline> {expected}")));
+    shell.press("C-c");
+    shell.prompts();
+}
+
+#[test]
+fn tab_completes_functions_in_the_case_that_is_typed() {
+    let shell = Terminal::shell();
+    completes(&shell, "SELECT CHAR_L", "SELECT CHAR_LENGTH(");
+    completes(&shell, "SELECT char_l", "SELECT char_length(");
+    completes(&shell, "SELECT Char_l", "SELECT char_length(");
+}
+
+#[test]
+fn tab_completes_the_statements_of_tables_and_views() {
+    let shell = Terminal::shell();
+    shell.does("CREATE TABLE prices (product STRING, amount DOUBLE, PRIMARY KEY (product) NOT ENFORCED);");
+    shell.does("CREATE MATERIALIZED VIEW dearest AS SELECT MAX(amount) AS amount FROM prices;");
+    for (typed, expected) in [
+        ("SUB", "SUBSCRIBE TO"),
+        ("flu", "flush"),
+        ("UPD", "UPDATE"),
+        ("DEL", "DELETE FROM"),
+        ("TRU", "TRUNCATE TABLE"),
+        ("UPDATE pri", "UPDATE prices"),
+        ("UPDATE prices SET am", "UPDATE prices SET amount"),
+        ("UPDATE prices SET amount = 1 WHERE prod", "UPDATE prices SET amount = 1 WHERE product"),
+        ("DELETE FROM prices WHERE prod", "DELETE FROM prices WHERE product"),
+        ("SUBSCRIBE TO dea", "SUBSCRIBE TO dearest"),
+        ("SUBSCRIBE TO pric", "SUBSCRIBE TO prices"),
+    ] {
+        completes(&shell, typed, expected);
+    }
+}
+
+#[test]
+fn tab_completes_jobs_behind_stop_job() {
+    let shell = Terminal::shell();
+    shell.does(super::TICKS);
+    shell.does("CREATE TABLE sink (k BIGINT) WITH ('connector' = 'blackhole');");
+    shell.does("SET 'pipeline.name' = 'counting';");
+    shell.does("INSERT INTO sink SELECT k FROM ticks;");
+    completes(&shell, "STOP JOB 'cou", "STOP JOB 'counting'");
+    completes(&shell, "STOP JOB '", "STOP JOB 'counting'");
 }
 
 #[test]
@@ -139,6 +196,21 @@ fn words_of_flinks_client_and_commands_of_psql_work() {
     shell.sees("default_catalog");
     shell.does("\\dn");
     shell.sees("default_database");
+    shell.does("CREATE MATERIALIZED VIEW total AS SELECT COUNT(*) AS n FROM orders;");
+    shell.clears();
+    shell.does("\\dm");
+    shell.sees("|                  total |\n+------------------------+\n1 row in set");
+    shell.clears();
+    shell.does("\\dm nothing*");
+    shell.sees("Empty set");
+    shell.clears();
+    shell.does("\\df char_l*");
+    shell.sees("|   char_length |\n+---------------+\n1 row in set");
+    shell.clears();
+    shell.does("\\pager off");
+    shell.does("\\dj");
+    shell.sees("job id");
+    shell.sees("RUNNING");
     shell.enter("HELP");
     shell.sees("q ends a live view");
     shell.enter("CLEAR;");

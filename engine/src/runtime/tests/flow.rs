@@ -15,7 +15,7 @@ fn a_bounded_job_ends_with_every_row_at_any_parallelism() {
     for parallelism in [1, 2, 4] {
         let input = VectorSource::new((0..3).map(|_| rows(1000, 10)).collect());
         let (target, summary) = all(input, parallelism, config(None));
-        assert_eq!(summary.state, JobState::Finished);
+        assert_eq!((summary.state, summary.stopped), (JobState::Finished, false));
         assert_eq!((summary.rows_read, summary.rows_written), (3000, 3000));
         assert_counted_once(&target, 10, 300);
     }

@@ -63,7 +63,7 @@ fn run_half(dir: &Path, parallelism: usize, valve: &Arc<Valve>, target: &Recordi
     assert!(target.wait_for_rows(SPLITS * ROWS as usize / 2, PATIENCE));
     job.stop(StopMode::Checkpoint);
     let summary = wait(&job).unwrap();
-    assert_eq!(summary.state, JobState::Finished);
+    assert_eq!((summary.state, summary.stopped), (JobState::Finished, true));
     summary
 }
 

@@ -173,15 +173,18 @@ fn list(text: &str, seen: &[Token], words: &[String]) -> Option<Place> {
 fn word_place(text: &str, seen: &[Token], words: &[String]) -> Place {
     let Some(last) = words.last() else { return Place::Start };
     let first = words[0].as_str();
+    let before = seen.len().checked_sub(2).and_then(|index| seen.get(index));
+    let column_of = |table: Option<&Token>| table.map_or(Place::Nothing, |table| Place::Column(table.content(text)));
     match last.as_str() {
-        "." => match seen.len().checked_sub(2).map(|index| &seen[index]) {
-            Some(table) => Place::Column(table.content(text)),
-            None => Place::Nothing,
-        },
+        "." => column_of(before),
         "EXPLAIN" => Place::Start,
         "SHOW" => Place::Show,
         "TABLE" | "VIEW" if first == "CREATE" => Place::Nothing,
-        "FROM" | "JOIN" | "INTO" | "TABLE" | "VIEW" | "DESCRIBE" | "DESC" | "OVERWRITE" | "LIKE" => Place::Table,
+        "FROM" | "JOIN" | "INTO" | "TABLE" | "VIEW" | "DESCRIBE" | "DESC" | "OVERWRITE" | "LIKE" | "UPDATE" => {
+            Place::Table
+        }
+        "TO" if first == "SUBSCRIBE" => Place::Table,
+        "SET" if words.iter().any(|word| word == "UPDATE") => column_of(before),
         "," if is_in_from(words) => Place::Table,
         _ => Place::Expression,
     }
@@ -193,7 +196,7 @@ fn is_in_from(words: &[String]) -> bool {
     words.iter().rev().find(|word| CLAUSES.contains(&word.as_str())).is_some_and(|word| word == "FROM")
 }
 
-/// Tables behind FROM, JOIN, INTO and TABLE, with their aliases.
+/// Tables behind FROM, JOIN, INTO, UPDATE and their like, with their aliases.
 fn named_tables(text: &str, statement: &[Token]) -> Vec<Named> {
     let word = |index: usize| statement.get(index).map_or(String::new(), |t| t.of(text).to_ascii_uppercase());
     let is_name = |index: usize| {
@@ -202,7 +205,7 @@ fn named_tables(text: &str, statement: &[Token]) -> Vec<Named> {
     let mut found = Vec::new();
     for index in 0..statement.len() {
         let comma = word(index) == "," && is_in_from(&(0..index).map(word).collect::<Vec<_>>());
-        if !comma && !["FROM", "JOIN", "INTO", "TABLE", "DESCRIBE"].contains(&word(index).as_str()) {
+        if !comma && !["FROM", "JOIN", "INTO", "TABLE", "DESCRIBE", "UPDATE"].contains(&word(index).as_str()) {
             continue;
         }
         let mut at = index + 1;

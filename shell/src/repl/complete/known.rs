@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use eddyline_engine::connector::{OptionSpec, Registry};
 
-use super::super::describe::{names, quoted};
+use super::super::describe::{column, quoted};
 use super::super::shell::SharedBackend;
 
 /// What completion asks.
@@ -17,7 +17,9 @@ pub trait Known {
     /// Functions.
     fn functions(&self) -> Vec<String>;
     /// Names of jobs.
-    fn jobs(&self) -> Vec<String>;
+    fn job_names(&self) -> Vec<String>;
+    /// Ids of jobs.
+    fn job_ids(&self) -> Vec<String>;
     /// Connectors.
     fn connectors(&self) -> Vec<String>;
     /// Formats of messages.
@@ -52,11 +54,15 @@ impl BackendNames {
         if let Some(answer) = self.asked.borrow().get(&sql) {
             return answer.clone();
         }
-        // A statement that is running has the session; and what fails has no names.
-        let Ok(mut backend) = self.backend.try_borrow_mut() else { return Vec::new() };
-        let answer = names(backend.as_mut(), &sql).unwrap_or_default();
+        let answer = self.ask_column(&sql, 0);
         self.asked.borrow_mut().insert(sql, answer.clone());
         answer
+    }
+
+    fn ask_column(&self, sql: &str, index: usize) -> Vec<String> {
+        // A statement that is running has the session; and what fails has no names.
+        let Ok(mut backend) = self.backend.try_borrow_mut() else { return Vec::new() };
+        column(backend.as_mut(), sql, index).unwrap_or_default()
     }
 }
 
@@ -77,9 +83,13 @@ impl Known for BackendNames {
         self.ask("SHOW FUNCTIONS".to_string())
     }
 
-    fn jobs(&self) -> Vec<String> {
-        self.forget();
-        self.ask("SHOW JOBS".to_string())
+    // Jobs come and go between two statements, too.
+    fn job_names(&self) -> Vec<String> {
+        self.ask_column("SHOW JOBS", 1)
+    }
+
+    fn job_ids(&self) -> Vec<String> {
+        self.ask_column("SHOW JOBS", 0)
     }
 
     fn connectors(&self) -> Vec<String> {

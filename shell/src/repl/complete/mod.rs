@@ -42,12 +42,14 @@ const STARTS: &[&str] = &[
     "CREATE TEMPORARY TABLE",
     "CREATE TEMPORARY VIEW",
     "CREATE VIEW",
+    "DELETE FROM",
     "DESCRIBE",
     "DROP MATERIALIZED VIEW",
     "DROP TABLE",
     "DROP VIEW",
     "EXECUTE STATEMENT SET",
     "EXPLAIN",
+    "FLUSH",
     "HELP",
     "INSERT INTO",
     "QUIT",
@@ -56,6 +58,9 @@ const STARTS: &[&str] = &[
     "SET",
     "SHOW",
     "STOP JOB",
+    "SUBSCRIBE TO",
+    "TRUNCATE TABLE",
+    "UPDATE",
     "USE",
     "VALUES",
     "WITH",
@@ -93,7 +98,7 @@ pub fn complete(text: &str, at: usize, known: &dyn Known) -> (usize, Vec<Candida
         Place::Table => tables(known),
         Place::Column(table) => known.columns(&context.table(table)).into_iter().map(name).collect(),
         Place::Expression => expression(&context, typed, known),
-        Place::Job => known.jobs().into_iter().map(|job| Candidate { text: format!("{job}'"), shown: job }).collect(),
+        Place::Job => jobs(typed, known),
         Place::Key(list) => options::keys(&context, list, known),
         Place::Value(list, key) => options::values(&context, list, key, known),
         Place::Nothing => Vec::new(),
@@ -113,7 +118,7 @@ fn starts_with(text: &str, typed: &str) -> bool {
 /// Words in the letter case in which the user types.
 fn cased(words: &[&str], typed: &str) -> Vec<Candidate> {
     let lower = typed.chars().any(|c| c.is_ascii_lowercase());
-    words.iter().map(|word| Candidate::plain(if lower { word.to_lowercase() } else { word.to_string() })).collect()
+    words.iter().map(|word| Candidate::plain(if lower { word.to_lowercase() } else { word.to_uppercase() })).collect()
 }
 
 /// A name, quoted when it must be.
@@ -125,6 +130,13 @@ fn name(name: String) -> Candidate {
 
 fn tables(known: &dyn Known) -> Vec<Candidate> {
     known.tables().into_iter().map(name).collect()
+}
+
+/// Names of jobs; ids, which nobody reads, only once something is typed.
+fn jobs(typed: &str, known: &dyn Known) -> Vec<Candidate> {
+    let ids = if typed.is_empty() { Vec::new() } else { known.job_ids() };
+    let candidate = |job: String| Candidate { text: format!("{}'", job.replace('\'', "''")), shown: job };
+    known.job_names().into_iter().chain(ids).map(candidate).collect()
 }
 
 /// What an expression may begin with: columns first; without a letter typed, nothing else, because that is too much.

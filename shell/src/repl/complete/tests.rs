@@ -22,10 +22,15 @@ impl Known for Fixed {
     }
 
     fn functions(&self) -> Vec<String> {
-        ["UPPER", "COUNT"].map(String::from).to_vec()
+        // As SHOW FUNCTIONS says them.
+        ["upper", "count"].map(String::from).to_vec()
     }
 
-    fn jobs(&self) -> Vec<String> {
+    fn job_names(&self) -> Vec<String> {
+        vec!["counting".to_string()]
+    }
+
+    fn job_ids(&self) -> Vec<String> {
         vec!["0a1b".to_string()]
     }
 
@@ -79,6 +84,11 @@ fn statements_begin_with_the_words_that_can_begin_them() {
     check("CREATE TEMP|", &["TEMPORARY"]);
     check("EXPLAIN ins|", &["insert into"]);
     check("SHOW J|", &["JOBS"]);
+    check("sub|", &["subscribe to"]);
+    check("FLU|", &["FLUSH"]);
+    check("UPD|", &["UPDATE"]);
+    check("del|", &["delete from"]);
+    check("TRU|", &["TRUNCATE TABLE"]);
 }
 
 #[test]
@@ -88,6 +98,11 @@ fn tables_follow_the_words_that_want_them() {
     check("SELECT * FROM orders AS o, cur|", &["currencies"]);
     check("DESCRIBE cu|", &["currencies"]);
     check("INSERT INTO o|", &["orders"]);
+    check("UPDATE cur|", &["currencies"]);
+    check("EXPLAIN UPDATE cur|", &["currencies"]);
+    check("DELETE FROM cur|", &["currencies"]);
+    check("TRUNCATE TABLE cur|", &["currencies"]);
+    check("SUBSCRIBE TO cur|", &["currencies"]);
     check("CREATE TABLE o|", &[]);
 }
 
@@ -98,6 +113,11 @@ fn columns_are_those_of_the_tables_of_the_statement_wherever_these_stand() {
     check("SELECT o.| FROM orders AS o JOIN currencies c ON TRUE", &["order_id", "price", "ts"]);
     check("SELECT c.r| FROM orders o JOIN currencies c ON TRUE", &["rate"]);
     check("SELECT * FROM orders; SELECT | FROM currencies", &["code", "rate"]);
+    check("UPDATE orders SET |", &["order_id", "price", "ts"]);
+    check("UPDATE orders SET p|", &["price"]);
+    check("UPDATE currencies AS c SET r|", &["rate"]);
+    check("UPDATE orders SET price = 1 WHERE |", &["order_id", "price", "ts"]);
+    check("DELETE FROM currencies WHERE |", &["code", "rate"]);
 }
 
 #[test]
@@ -142,7 +162,13 @@ fn settings_follow_set_and_reset() {
     check("SET |", &["'pipeline.name' = '", "'sql-client.execution.result-mode' = '"]);
     check("SET 'sql-client.execution.result-mode' = 't|", &["TABLE'", "TABLEAU'"]);
     check("RESET 'pi|'", &["pipeline.name"]);
-    check("STOP JOB '|", &["0a1b'"]);
+}
+
+#[test]
+fn jobs_have_names_and_for_those_who_begin_to_type_one_ids() {
+    check("STOP JOB '|", &["counting'"]);
+    check("STOP JOB 'c|", &["counting'"]);
+    check("STOP JOB '0|", &["0a1b'"]);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //!
 //! Statements go over the simple protocol, one at a time; rows are shown as they come. Only queries are described first
 //! (the extended protocol), because the simple one does not tell types.
+//!
+//! Whatever is waited for, Ctrl-C asks the server to cancel it, and after a while it is not waited for any longer.
 
 mod address;
 mod answer;
@@ -13,6 +15,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use eddyline_engine::runtime::JobHandle;
@@ -35,6 +38,9 @@ pub use address::Address;
 
 /// Pieces of an answer that wait to be shown before the server is held back.
 const WAITING_EVENTS: usize = 16;
+
+/// How long the server may take to cancel a statement.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The parameter in which a server tells the job of a query that does not end by itself.
 const QUERY: &str = "eddyline.query";
@@ -72,7 +78,7 @@ impl Wire {
     ) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let heard = Arc::default();
-        let (client, config) = open(&runtime, &address, &heard)?;
+        let (client, config) = open(&runtime, &address, address.config(), &heard)?;
         let variables = variables.clone();
         let mut wire = Wire { address, variables, interrupt, runtime: Arc::new(runtime), client, config, heard };
         wire.apply_settings().map_err(|e| Failure::Message(e.render("")))?;
@@ -97,7 +103,8 @@ impl Wire {
             let message = failure.text().trim_start_matches("ERROR: ").to_string();
             SqlError::new(SqlState::SystemError, format!("the connection to the server is lost, and: {message}"))
         };
-        (self.client, self.config) = open(&self.runtime, &self.address, &self.heard).map_err(failed)?;
+        let opened = open(&self.runtime, &self.address, self.config.clone(), &self.heard);
+        (self.client, self.config) = opened.map_err(failed)?;
         let lost = "WARNING: the connection was lost and is there again; settings and temporary tables are gone";
         lock(&self.heard.notices).push(lost.to_string());
         self.apply_settings()
@@ -105,13 +112,13 @@ impl Wire {
 
     /// Types of the columns of a query, in the order of its answer.
     fn types(&self, sql: &str) -> Result<Vec<Type>, SqlError> {
-        let prepared = self.runtime.block_on(self.client.prepare(sql)).map_err(|e| translate(&e, sql))?;
+        let prepared = self.wait_for(self.client.prepare(sql), sql)?;
         Ok(prepared.columns().iter().map(|column| column.type_().clone()).collect())
     }
 
     /// Sends a statement; its answer comes through the channel.
     fn send(&self, sql: &str) -> Result<Receiver<Event>, SqlError> {
-        let stream = self.runtime.block_on(self.client.simple_query_raw(sql)).map_err(|e| translate(&e, sql))?;
+        let stream = self.wait_for(self.client.simple_query_raw(sql), sql)?;
         let (sender, events) = bounded(WAITING_EVENTS);
         let (runtime, sql) = (Arc::clone(&self.runtime), sql.to_string());
         let pump = move || runtime.block_on(answer::pump(stream, &sender, &|error| translate(error, &sql)));
@@ -119,19 +126,32 @@ impl Wire {
         Ok(events)
     }
 
+    /// Waits for the server. Ctrl-C cancels the statement.
+    fn wait_for<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        sql: &str,
+    ) -> Result<T, SqlError> {
+        let mut patience = Patience::new(self.interrupt.clone(), self.cancel());
+        self.runtime.block_on(async {
+            let mut answer = std::pin::pin!(answer);
+            loop {
+                match tokio::time::timeout(POLL, &mut answer).await {
+                    Ok(answer) => return answer.map_err(|e| translate(&e, sql)),
+                    Err(_) => patience.look()?,
+                }
+            }
+        })
+    }
+
     /// The next piece of an answer; None at its end. Ctrl-C cancels the statement.
-    fn next(&self, events: &Receiver<Event>, cancel: &Cancel) -> Result<Option<Event>, SqlError> {
-        let mut cancelled = false;
+    fn next(&self, events: &Receiver<Event>, patience: &mut Patience) -> Result<Option<Event>, SqlError> {
         loop {
             match events.recv_timeout(POLL) {
                 Ok(Event::Failed(error)) => return Err(error),
                 Ok(event) => return Ok(Some(event)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if self.interrupt.asked() && !cancelled => {
-                    cancelled = true;
-                    cancel.ask();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => patience.look()?,
             }
         }
     }
@@ -140,8 +160,8 @@ impl Wire {
         let types = self.types(sql)?;
         *lock(&self.heard.query) = None;
         let events = self.send(sql)?;
-        let cancel = self.cancel();
-        let names = match self.next(&events, &cancel)? {
+        let mut patience = Patience::new(self.interrupt.clone(), self.cancel());
+        let names = match self.next(&events, &mut patience)? {
             Some(Event::Columns(names)) => names,
             _ => return Ok(Answer::Done(String::new())),
         };
@@ -149,25 +169,25 @@ impl Wire {
         // which may be long in coming, are read by whoever shows them.
         let subscription = first_word(sql) == "SUBSCRIBE";
         let first = match !subscription && names.first().is_some_and(|name| name == answer::OP) {
-            true => self.next(&events, &cancel)?,
+            true => self.next(&events, &mut patience)?,
             false => None,
         };
         let header = Header::new(names, &types, first.as_ref());
         let (schema, append_only) = (header.schema(), !header.has_op());
         let (sender, batches) = bounded(WAITING_EVENTS);
         let watcher = self.watcher();
-        let query =
-            WireQuery::start(header, first, events, sender, cancel, watcher).map_err(|e| lost(&e.to_string()))?;
+        let query = WireQuery::start(header, first, events, sender, self.cancel(), watcher)
+            .map_err(|e| lost(&e.to_string()))?;
         let query = Box::new(query);
         Ok(Answer::Changes(Changes { schema, batches, query, bounded: false, append_only, subscription }))
     }
 
     fn finished(&mut self, sql: &str) -> Result<Answer, SqlError> {
         let events = self.send(sql)?;
-        let cancel = self.cancel();
+        let mut patience = Patience::new(self.interrupt.clone(), self.cancel());
         let mut names = None;
         let mut rows = Vec::new();
-        while let Some(event) = self.next(&events, &cancel)? {
+        while let Some(event) = self.next(&events, &mut patience)? {
             match event {
                 Event::Columns(columns) => names = Some(columns),
                 Event::Rows(more) => rows.extend(more),
@@ -202,6 +222,10 @@ impl Wire {
 
 impl Backend for Wire {
     fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        if first_word(sql) == "COPY" {
+            return Err(SqlError::unsupported("COPY is for clients that send and take its data, such as psql")
+                .with_hint("\\format csv and \\o FILE write the rows of a query into a file"));
+        }
         self.reconnect()?;
         if is_query(sql) { self.query(sql) } else { self.finished(sql) }
     }
@@ -216,6 +240,38 @@ impl Backend for Wire {
 
     /// Jobs on the server go on.
     fn leave(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// How long a statement is waited for: until its answer, or until Ctrl-C and a while for the server to cancel it.
+struct Patience {
+    interrupt: Interrupt,
+    cancel: Cancel,
+    asked_at: Option<Instant>,
+}
+
+impl Patience {
+    fn new(interrupt: Interrupt, cancel: Cancel) -> Self {
+        Patience { interrupt, cancel, asked_at: None }
+    }
+
+    /// Looks for Ctrl-C; an error when enough was waited.
+    fn look(&mut self) -> Result<(), SqlError> {
+        match self.asked_at {
+            None if self.interrupt.asked() => {
+                self.asked_at = Some(Instant::now());
+                self.cancel.ask();
+            }
+            Some(asked) if asked.elapsed() >= GRACE => {
+                return Err(SqlError::new(
+                    SqlState::Cancelled,
+                    "the server was asked to cancel the statement and does not answer",
+                )
+                .with_hint("the statement may go on there; the next one waits for it"));
+            }
+            _ => {}
+        }
         Ok(())
     }
 }
@@ -239,9 +295,14 @@ impl Cancel {
     }
 }
 
-/// A connection that notes what it hears, and how it was made; asks for the password when one is needed.
-fn open(runtime: &Runtime, address: &Address, heard: &Arc<Heard>) -> Result<(Client, Config), Failure> {
-    let mut config = address.config();
+/// A connection that notes what it hears, and how it was made; asks for the password when one is needed that `config` has
+/// not.
+fn open(
+    runtime: &Runtime,
+    address: &Address,
+    mut config: Config,
+    heard: &Arc<Heard>,
+) -> Result<(Client, Config), Failure> {
     let mut connected = runtime.block_on(config.connect(address.encryption()));
     if connected.as_ref().is_err_and(needs_password) {
         let asked = crate::terminal::ask_secret(&format!("Password for {address}: "))?;

@@ -83,10 +83,13 @@ struct Partition {
 
 fn sum(partitions: impl Iterator<Item = Partition>) -> Known {
     let mut known = Known::default();
+    let (mut lags, mut listed) = (Some(0), false);
     for partition in partitions {
-        if let Some(lag) = partition.lag.and_then(|lag| lag.parse::<u64>().ok()) {
-            known.lag_rows = Some(known.lag_rows.unwrap_or(0) + lag);
-        }
+        listed = true;
+        let lag = partition.lag.and_then(|lag| lag.parse::<u64>().ok());
+        // Nothing waits where all is read.
+        let lag = lag.or((partition.status.as_deref() == Some("ENDED")).then_some(0));
+        lags = lags.zip(lag).map(|(sum, lag)| sum + lag);
         // An idle partition holds nothing back.
         if partition.status.as_deref() != Some("IDLE")
             && let Some(nanos) = partition.watermark.and_then(|text| string_to_timestamp_nanos(&text).ok())
@@ -95,6 +98,7 @@ fn sum(partitions: impl Iterator<Item = Partition>) -> Known {
             known.watermark = Some(known.watermark.map_or(own, |watermark| watermark.min(own)));
         }
     }
+    known.lag_rows = lags.filter(|_| listed);
     known
 }
 
@@ -112,10 +116,13 @@ mod tests {
         let known = sum([
             row(Some("40"), Some("2020-10-10T08:15:00.123"), "ACTIVE"),
             row(Some("2"), Some("2020-10-10T08:14:59.000"), "ACTIVE"),
-            row(None, Some("1999-01-01T00:00:00.000"), "IDLE"),
+            row(Some("0"), Some("1999-01-01T00:00:00.000"), "IDLE"),
+            row(None, None, "ENDED"),
         ]
         .into_iter());
         assert_eq!((known.lag_rows, known.watermark), (Some(42), Some(Watermark(EventTime(1_602_317_699_000_000)))));
-        assert_eq!(sum(std::iter::once(row(None, None, "ACTIVE"))), Known::default());
+        assert_eq!(sum(std::iter::empty()), Known::default());
+        let partly = sum([row(Some("40"), None, "ACTIVE"), row(None, None, "ACTIVE")].into_iter());
+        assert_eq!(partly.lag_rows, None, "what one partition does not say, nobody knows of the whole");
     }
 }
