@@ -255,6 +255,11 @@ fn source_line(sql: &str, at: Location) -> Option<&str> {
 impl From<eddyline_engine::Error> for SqlError {
     fn from(error: eddyline_engine::Error) -> Self {
         use eddyline_engine::Error as E;
+        if let E::Expression(inner) = &error
+            && matches!(inner.find_root(), DataFusionError::ResourcesExhausted(_))
+        {
+            return out_of_memory();
+        }
         let state = match &error {
             E::Data { .. } => SqlState::DataException,
             E::Expression(_) => SqlState::DataException,
@@ -323,9 +328,16 @@ fn translate(error: &DataFusionError, diagnostic: Option<&Diagnostic>) -> SqlErr
         E::NotImplemented(message) => SqlError::unsupported(message.clone()),
         E::Execution(message) => SqlError::new(SqlState::DataException, message.clone()),
         E::ArrowError(inner, _) => SqlError::new(SqlState::DataException, inner.to_string()),
+        E::ResourcesExhausted(_) => out_of_memory(),
         E::Configuration(message) => SqlError::new(SqlState::InvalidParameter, message.clone()),
         other => SqlError::internal(other.strip_backtrace()),
     }
+}
+
+/// Only finite queries have DataFusion's memory pool.
+fn out_of_memory() -> SqlError {
+    SqlError::new(SqlState::LimitExceeded, "the query needs more memory than finite queries may use together")
+        .with_hint("let a materialized view do the sorting, grouping or joining, or a part of it")
 }
 
 fn translate_schema_error(error: &SchemaError) -> SqlError {

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::{BatchQuery, runtime};
 use crate::collect::collect;
-use crate::error::{Result, SqlError};
+use crate::error::Result;
 
 /// Rows to read, all in all, of a query that is answered at once.
 const SMALL: usize = 20_000;
@@ -77,13 +77,13 @@ impl Rows {
     }
 
     /// The next batch; None at the end.
-    fn next(&mut self) -> Result<Option<RecordBatch>> {
+    fn next(&mut self) -> datafusion_common::Result<Option<RecordBatch>> {
         let next = self.runtime.block_on(self.stream.next());
         next.map(|batch| self.named(batch?)).transpose()
     }
 
     /// The next batch, if it comes in time: the inner None is the end.
-    fn next_within(&mut self, patience: Duration) -> Result<Option<Option<RecordBatch>>> {
+    fn next_within(&mut self, patience: Duration) -> datafusion_common::Result<Option<Option<RecordBatch>>> {
         let stream = &mut self.stream;
         let next = self.runtime.block_on(async { tokio::time::timeout(patience, stream.next()).await });
         match next {
@@ -92,7 +92,7 @@ impl Rows {
         }
     }
 
-    fn named(&self, batch: RecordBatch) -> Result<RecordBatch> {
+    fn named(&self, batch: RecordBatch) -> datafusion_common::Result<RecordBatch> {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.columns().to_vec(), &options)?)
     }
@@ -120,7 +120,7 @@ struct RowsReader {
 
 impl SourceReader for RowsReader {
     fn poll(&mut self, _max_rows: usize, timeout: Duration) -> eddyline_engine::Result<Polled> {
-        Ok(match self.rows.next_within(timeout).map_err(engine_error)? {
+        Ok(match self.rows.next_within(timeout)? {
             None => Polled::Nothing,
             Some(None) => Polled::End,
             Some(Some(rows)) => Polled::Rows { split: self.split.clone(), batch: ChangelogBatch::inserts(rows) },
@@ -133,13 +133,5 @@ impl SourceReader for RowsReader {
 
     fn splits(&self) -> Vec<SplitId> {
         vec![self.split.clone()]
-    }
-}
-
-fn engine_error(error: SqlError) -> eddyline_engine::Error {
-    let plain = eddyline_engine::Error::data(error.message);
-    match error.hint {
-        Some(hint) => plain.with_hint(hint),
-        None => plain,
     }
 }

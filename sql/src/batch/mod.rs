@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -47,7 +48,10 @@ impl Batch {
         if let Some(state) = self.0.get() {
             return Ok(state.clone());
         }
-        let environment = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_BYTES, 1.0).build_arc()?;
+        // What does not fit into memory is refused: nobody has said where a disk may be filled.
+        let no_files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let environment = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_BYTES, 1.0);
+        let environment = environment.with_disk_manager_builder(no_files).build_arc()?;
         let config = SessionConfig::new().with_target_partitions(1);
         let state = SessionStateBuilder::new().with_config(config).with_runtime_env(environment).build();
         Ok(self.0.get_or_init(|| state).clone())

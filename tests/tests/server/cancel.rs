@@ -47,8 +47,8 @@ with connect() as c, connect() as other:
         finally:
             done.set()
             if cancel: asker.join()
-    long = '''DELETE FROM numbers WHERE EXISTS (SELECT 1 FROM many AS a JOIN many AS b ON a.k + b.k > 1
-              JOIN many AS c ON a.k * b.k * c.k < 0)'''
+    long = '''DELETE FROM numbers WHERE EXISTS (SELECT 1 FROM many AS a JOIN (many AS b JOIN (many AS c JOIN many AS d
+              ON c.k + d.k > 0) ON b.k + c.k > 0) ON a.k * b.k * c.k * d.k < 0)'''
     for sql in ['FLUSH', long, 'INSERT INTO numbers SELECT k, 1 FROM slow', 'SELECT k FROM ticks']:
         ends(sql, True, 'cancel')
     # Nobody holds the table any more.
@@ -107,8 +107,9 @@ fn a_client_that_is_gone_leaves_no_statement_behind() {
         let count = || (metric(&endpoint, "eddyline_pg_connections") == wanted).then_some(());
         wait_for(&format!("{wanted} connections"), LIMIT, count);
     };
-    let long = "DELETE FROM numbers WHERE EXISTS (SELECT 1 FROM many AS a JOIN many AS b ON a.k + b.k > 1
-                JOIN many AS c ON a.k * b.k * c.k < 0)";
+    let long =
+        "DELETE FROM numbers WHERE EXISTS (SELECT 1 FROM many AS a JOIN (many AS b JOIN (many AS c JOIN many AS d
+                ON c.k + d.k > 0) ON b.k + c.k > 0) ON a.k * b.k * c.k * d.k < 0)";
     for sql in ["INSERT INTO numbers SELECT k, 1 FROM slow", long] {
         connections(0);
         let mut psql = server.psql_command(&["-c", sql]).spawn().expect("psql can be run");
@@ -118,4 +119,16 @@ fn a_client_that_is_gone_leaves_no_statement_behind() {
         connections(0);
     }
     assert_eq!(server.psql("UPDATE numbers SET n = 0; SELECT id, n FROM numbers"), "1|0", "nobody holds the table");
+}
+
+#[test]
+fn a_query_that_needs_too_much_memory_fails_alone_and_fills_no_disk() {
+    let server = Server::start();
+    server.psql(TABLES);
+    // The left side of the upper join, which is kept, has 16 million rows.
+    let wide = "SELECT COUNT(*) FROM many AS a JOIN many AS b ON a.k + b.k > 0 JOIN many AS c ON a.k + b.k + c.k < 0";
+    let wide = wide.replace("many AS b", "(SELECT k, CAST(k AS STRING) || REPEAT('x', 200) AS text FROM many) AS b");
+    let error = server.psql_error(&wide.replace("c.k < 0", "c.k < 0 AND CHAR_LENGTH(b.text) > c.k"));
+    assert!(error.contains("54000") && error.contains("needs more memory"), "{error}");
+    assert_eq!(server.psql("SELECT COUNT(*) FROM many"), "4000");
 }

@@ -81,7 +81,7 @@ fn ctrl_c_cancels_a_statement_for_which_the_server_waits() {
     shell.enter("SELECT k FROM away;");
     let _connection = asked(&broker);
     shell.press("C-c");
-    shell.sees(&format!("ERROR: cancelled while it waited for the broker at 127.0.0.1:{port}"));
+    shell.sees(&format!("DETAIL: cancelled while it waited for the broker at 127.0.0.1:{port}"));
     shell.prompts();
     shell.enter("SELECT 40 + 2;");
     shell.sees("42");

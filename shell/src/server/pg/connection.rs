@@ -259,7 +259,9 @@ impl Connection {
         match (given_up, &answer) {
             (Some(Failure::Wire(gone)), _) => return Err(gone.into()),
             (Some(why), Ok(Answer::Rows(rows))) if rows.is_running() => return Err(why),
-            (Some(why), Err(error)) if error.state == SqlState::Cancelled => return Err(why),
+            (Some(Failure::Sql(why)), Err(error)) if error.state == SqlState::Cancelled => {
+                return Err(why.with_detail(error.message.clone()).into());
+            }
             _ => {}
         }
         for warning in warnings {
