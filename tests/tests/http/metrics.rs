@@ -63,7 +63,7 @@ fn metrics_are_what_prometheus_reads_and_the_documentation_lists() {
     assert!(metrics.contains(r#"job="a \"quoted\" \\ name\nof two lines""#), "{metrics}");
     std::fs::write(server.folder().join("metrics.txt"), metrics).expect("a file");
     let served: BTreeSet<String> = server.python(PARSE).lines().map(str::to_string).collect();
-    // What only connectors with a known end have.
+    // What only connectors with a known end have; `running` looks at their values.
     let elsewhere = ["eddyline_job_lag_rows|gauge|", "eddyline_split_lag_rows|gauge|node split table"];
     let missing: Vec<String> =
         documented().difference(&served).filter(|line| !elsewhere.contains(&line.as_str())).cloned().collect();
