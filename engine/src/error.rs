@@ -81,7 +81,7 @@ pub enum Error {
     Arrow(#[from] arrow::error::ArrowError),
     /// An expression or a DataFusion component refused.
     #[error("{}", expression_message(.0))]
-    Expression(datafusion_common::DataFusionError),
+    Expression(Arc<datafusion_common::DataFusionError>),
     /// A broken invariant or a feature that is not there.
     #[error("{0}")]
     Internal(String),
@@ -99,7 +99,7 @@ fn expression_message(error: &datafusion_common::DataFusionError) -> String {
 
 impl From<datafusion_common::DataFusionError> for Error {
     fn from(error: datafusion_common::DataFusionError) -> Self {
-        Error::Expression(error)
+        Error::Expression(Arc::new(error))
     }
 }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::config::JobConfig;
 use super::driver::Report;
 use super::metrics::Metrics;
 use super::status::{
     CheckpointInfo, CheckpointProgress, CheckpointRecord, JobEvent, JobState, JobStatus, JobSummary, RestoredFrom,
     SplitStatus, StopMode,
 };
-use crate::checkpoint::CheckpointKind;
+use crate::checkpoint::{CheckpointConfig, CheckpointKind, RestartStrategy};
 use crate::dataflow::Dataflow;
 use crate::error::{Error, Result};
 use crate::time::Epoch;
@@ -38,9 +39,20 @@ impl JobHandle {
 
     /// The handle of work that was done at once, without a job: to all who look, a job that has finished.
     pub fn done(name: impl Into<String>) -> Self {
-        let board = Board::new(&uuid::Uuid::new_v4().to_string(), name.into(), Metrics::new(&Dataflow::default()));
+        let board =
+            Board::new(&uuid::Uuid::new_v4().to_string(), &JobConfig::new(name), Metrics::new(&Dataflow::default()));
         board.end(JobState::Finished, None);
         JobHandle { board: Arc::new(board), driver: crossbeam_channel::unbounded().0 }
+    }
+
+    /// When and where it takes checkpoints.
+    pub fn checkpoint_config(&self) -> &CheckpointConfig {
+        &self.board.checkpoint
+    }
+
+    /// What it does after a failure.
+    pub fn restart_strategy(&self) -> &RestartStrategy {
+        &self.board.restart
     }
 
     /// The job's name.
@@ -142,6 +154,8 @@ impl fmt::Debug for JobHandle {
 pub(super) struct Board {
     id: String,
     name: String,
+    checkpoint: CheckpointConfig,
+    restart: RestartStrategy,
     metrics: Metrics,
     started: Instant,
     started_at: SystemTime,
@@ -206,7 +220,7 @@ impl View {
 
 impl Board {
     /// The board of a job that starts now.
-    pub(super) fn new(pipeline: &str, name: String, metrics: Metrics) -> Self {
+    pub(super) fn new(pipeline: &str, config: &JobConfig, metrics: Metrics) -> Self {
         let view = View {
             state: JobState::Running,
             restarts: 0,
@@ -222,7 +236,9 @@ impl Board {
         };
         Board {
             id: pipeline.replace('-', ""),
-            name,
+            name: config.name.clone(),
+            checkpoint: config.checkpoint.clone(),
+            restart: config.restart.clone(),
             metrics,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -312,7 +328,8 @@ fn duplicate(error: &Error) -> Error {
         Error::Io { context, source } => {
             Error::Io { context: context.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
         }
-        Error::Expression(_) | Error::DuplicateKey { .. } => Error::data(error.to_string()),
+        Error::Expression(inner) => Error::Expression(Arc::clone(inner)),
+        Error::DuplicateKey { .. } => Error::data(error.to_string()),
         Error::Cancelled { message } => Error::Cancelled { message: message.clone() },
         Error::Arrow(_) | Error::Internal(_) => Error::internal(error.to_string()),
     }

@@ -50,7 +50,7 @@ impl Job {
         let owner = JournalOwner { job: config.name.clone(), pipeline: identity.pipeline.clone() };
         let journal = journal.map(|journal| JournalThread::start(journal, owner)).transpose()?;
         let origin = origin(&config.restore, store.as_deref())?;
-        let board = Arc::new(Board::new(&identity.pipeline, config.name.clone(), Metrics::new(&dataflow)));
+        let board = Arc::new(Board::new(&identity.pipeline, &config, Metrics::new(&dataflow)));
         for node in &dataflow.nodes {
             if let NodeKind::Sink(factory) = &node.kind
                 && factory.is_outside()

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use eddyline_engine::checkpoint::RestartStrategy;
 use eddyline_engine::runtime::{JobStatus, NodeStatus};
 use eddyline_engine::time::Watermark;
 use eddyline_sql::facts;
@@ -12,7 +13,7 @@ use eddyline_sql::jobs::JobEntry;
 use serde_json::{Map, Value, json};
 
 /// Key groups, which Flink calls the maximal parallelism.
-const MAX_PARALLELISM: usize = 128;
+pub const MAX_PARALLELISM: usize = 128;
 /// What a dashboard is told about the Flink that it talks to: the newest one whose shapes these are.
 const FLINK_VERSION: &str = "2.0.0";
 /// How often a dashboard should ask.
@@ -93,6 +94,7 @@ pub fn jobs_overview(jobs: &[JobEntry]) -> Value {
         entry.insert("state".into(), json!(state));
         entry.insert("last-modification".into(), json!(millis(last_change(job))));
         entry.insert("tasks".into(), json!(tasks));
+        entry.insert("pending-operators".into(), json!(0));
         Value::Object(entry)
     };
     json!({ "jobs": jobs.iter().map(entry).collect::<Vec<_>>() })
@@ -116,10 +118,46 @@ pub fn job(job: &JobEntry) -> Value {
         ("vertices", json!(vertices)),
         ("status-counts", json!(task_counts(task_state(state), nodes.len(), str::to_string))),
         ("plan", plan(job, nodes)),
+        // All operators are there when a job starts; a graph from before there were tasks is kept of none.
+        ("stream-graph", Value::Null),
+        ("pending-operators", json!(0)),
         ("eddyline", status.as_ref().map_or(Value::Null, figures)),
     ];
     answer.extend(members.map(|(name, value)| (name.to_string(), value)));
     Value::Object(answer)
+}
+
+/// `/jobs/:id/status`.
+pub fn job_status(job: &JobEntry) -> Value {
+    json!({ "status": facts::flink_state(job) })
+}
+
+/// `/jobs/:id/config`.
+pub fn job_config(job: &JobEntry) -> Value {
+    let parallelism = job.status().and_then(|status| status.nodes.iter().map(|node| node.parallelism).max());
+    json!({
+        "jid": job.id,
+        "name": job.name,
+        "execution-config": {
+            "execution-mode": "PIPELINED",
+            "restart-strategy": job.handle().map_or_else(String::new, |job| restarts(job.restart_strategy())),
+            "job-parallelism": parallelism.unwrap_or(1),
+            "object-reuse-mode": false,
+            "user-config": {},
+        },
+    })
+}
+
+fn restarts(strategy: &RestartStrategy) -> String {
+    let times = |attempts: u32| if attempts == 1 { "once".to_string() } else { format!("{attempts} times") };
+    match strategy {
+        RestartStrategy::None => "none".to_string(),
+        RestartStrategy::FixedDelay { attempts, delay } => format!("{}, after {delay:?} each", times(*attempts)),
+        RestartStrategy::ExponentialDelay { initial, max, multiplier, attempts, .. } => {
+            let often = attempts.map_or_else(|| "any number of times".to_string(), times);
+            format!("{often}, after {initial:?}, then {multiplier} times as long, at most {max:?}")
+        }
+    }
 }
 
 /// `/jobs/:id/plan`.
@@ -159,7 +197,7 @@ fn vertex(job: &JobEntry, state: &str, position: usize, node: &NodeStatus) -> Va
 }
 
 /// Rows are counted; bytes and how busy tasks are is not known, which the members ending in `-complete` say.
-fn io_metrics(node: &NodeStatus) -> Value {
+pub fn io_metrics(node: &NodeStatus) -> Value {
     json!({
         "read-bytes": 0, "read-bytes-complete": false,
         "write-bytes": 0, "write-bytes-complete": false,
@@ -250,7 +288,7 @@ pub fn watermark_millis(watermark: Watermark) -> Option<i64> {
     (watermark != Watermark::MAX).then(|| watermark.0.0.div_euclid(1000))
 }
 
-fn task_state(state: &str) -> &str {
+pub fn task_state(state: &str) -> &str {
     match state {
         "RESTARTING" => "CREATED",
         other => other,
@@ -267,7 +305,7 @@ pub fn subtasks(status: &JobStatus) -> usize {
     status.nodes.iter().map(|node| node.parallelism).sum()
 }
 
-fn times(job: &JobEntry, state: &str) -> Map<String, Value> {
+pub fn times(job: &JobEntry, state: &str) -> Map<String, Value> {
     let start = millis(job.started_at);
     let end = job.ended_at().map(millis).or_else(|| (state == "FAILED").then_some(start));
     let times = [
@@ -300,7 +338,7 @@ fn last_change(job: &JobEntry) -> SystemTime {
 }
 
 /// Ids of vertices have 32 hexadecimal digits in Flink.
-fn vertex_id(position: usize) -> String {
+pub fn vertex_id(position: usize) -> String {
     format!("{position:032x}")
 }
 

@@ -1,6 +1,8 @@
-//! `/jobs/:id/checkpoints` in the shape of Flink's REST API. The member `growth` of the history is our own.
+//! `/jobs/:id/checkpoints` and what is below it in the shape of Flink's REST API. The member `growth` of the history is our own.
 
-use eddyline_engine::checkpoint::CheckpointKind;
+use std::time::Duration;
+
+use eddyline_engine::checkpoint::{CheckpointKind, CheckpointMode, Retention};
 use eddyline_engine::runtime::RestoredFrom;
 use eddyline_sql::facts::{self, Checkpoint, Stage};
 use eddyline_sql::jobs::JobEntry;
@@ -34,6 +36,41 @@ pub fn checkpoints(job: &JobEntry) -> Value {
             "restored": restored.map(restored_entry),
         },
         "history": all.iter().map(|c| history_entry(c, tasks)).collect::<Vec<_>>(),
+    })
+}
+
+/// `/jobs/:id/checkpoints/details/:epoch`; None when there is none or it is no longer remembered.
+pub fn checkpoint(job: &JobEntry, epoch: &str) -> Option<Value> {
+    let epoch: u64 = epoch.parse().ok()?;
+    let tasks = job.status().as_ref().map_or(0, subtasks);
+    facts::checkpoints(job).iter().find(|c| c.epoch == epoch).map(|c| history_entry(c, tasks))
+}
+
+/// `/jobs/:id/checkpoints/config`; of a job that does not run yet the defaults.
+pub fn config(job: &JobEntry) -> Value {
+    let config = job.handle().map(|job| job.checkpoint_config().clone()).unwrap_or_default();
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let mode = match config.mode {
+        CheckpointMode::ExactlyOnce => "exactly_once",
+        CheckpointMode::AtLeastOnce => "at_least_once",
+    };
+    json!({
+        "mode": mode,
+        // Flink's number for never.
+        "interval": config.interval.map_or(i64::MAX, millis),
+        "timeout": millis(config.timeout),
+        "min_pause": millis(config.min_pause),
+        "max_concurrent": 1,
+        "externalization": { "enabled": true, "delete_on_cancellation": config.retention == Retention::Delete },
+        "state_backend": "memory",
+        "checkpoint_storage": "FileSystemCheckpointStorage",
+        "unaligned_checkpoints": false,
+        "aligned_checkpoint_timeout": 0,
+        "tolerable_failed_checkpoints": config.tolerable_failed.min(i32::MAX as u32),
+        "checkpoints_after_tasks_finish": true,
+        "state_changelog_enabled": false,
+        "changelog_periodic_materialization_interval": 0,
+        "changelog_storage": null,
     })
 }
 

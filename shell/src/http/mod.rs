@@ -5,6 +5,7 @@
 
 mod flink;
 mod flink_checkpoints;
+mod flink_vertices;
 mod guard;
 mod health;
 mod listen;
@@ -89,6 +90,14 @@ fn rest() -> Router<Shown> {
         .route("/jobs/overview", get(|shown: State<Shown>| async move { json(&flink::jobs_overview(&shown.jobs())) }))
         .route("/jobs/{id}", get(|shown, id| of_job(shown, id, flink::job)))
         .route("/jobs/{id}/plan", get(|shown, id| of_job(shown, id, flink::job_plan)))
+        .route("/jobs/{id}/status", get(|shown, id| of_job(shown, id, flink::job_status)))
+        .route("/jobs/{id}/config", get(|shown, id| of_job(shown, id, flink::job_config)))
+        .route("/jobs/{id}/vertices/{vertex}", get(|shown, ids| of_part(shown, ids, "vertex", flink_vertices::vertex)))
+        .route("/jobs/{id}/checkpoints/config", get(|shown, id| of_job(shown, id, flink_checkpoints::config)))
+        .route(
+            "/jobs/{id}/checkpoints/details/{epoch}",
+            get(|shown, ids| of_part(shown, ids, "checkpoint", flink_checkpoints::checkpoint)),
+        )
         .route("/jobs/{id}/checkpoints", get(|shown, id| of_job(shown, id, flink_checkpoints::checkpoints)))
         .route("/jobs/{id}/exceptions", get(|shown, id| of_job(shown, id, flink::exceptions)))
         .route("/jobs/{id}/splits", get(|shown, id| of_job(shown, id, flink::splits)))
@@ -103,6 +112,23 @@ async fn of_job(State(shown): State<Shown>, Path(id): Path<String>, show: fn(&Jo
     match shown.jobs().iter().find(|job| job.id == id) {
         Some(job) => json(&show(job)),
         None => problem(StatusCode::NOT_FOUND, &format!("Job {id} not found")),
+    }
+}
+
+/// What is shown of a part of a job.
+async fn of_part(
+    State(shown): State<Shown>,
+    Path((id, part)): Path<(String, String)>,
+    kind: &str,
+    show: fn(&JobEntry, &str) -> Option<Value>,
+) -> Response {
+    let jobs = shown.jobs();
+    let Some(job) = jobs.iter().find(|job| job.id == id) else {
+        return problem(StatusCode::NOT_FOUND, &format!("Job {id} not found"));
+    };
+    match show(job, &part) {
+        Some(value) => json(&value),
+        None => problem(StatusCode::NOT_FOUND, &format!("Job {id} has no {kind} {part}")),
     }
 }
 

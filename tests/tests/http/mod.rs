@@ -5,6 +5,7 @@ mod guard;
 mod health;
 mod metrics;
 mod page;
+mod running;
 mod shapes;
 
 use eddyline_tests::http::Endpoint;

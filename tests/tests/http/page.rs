@@ -29,7 +29,7 @@ fn job(topic: &str) -> String {
 }
 
 /// The text of an element, without markup and with its entities replaced.
-fn text(html: &str) -> String {
+pub fn text(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
     while let Some((before, after)) = rest.split_once('<') {
@@ -42,25 +42,25 @@ fn text(html: &str) -> String {
 
 /// The row of a table that has this attribute.
 #[track_caller]
-fn row<'a>(document: &'a str, attribute: &str) -> &'a str {
+pub fn row<'a>(document: &'a str, attribute: &str) -> &'a str {
     let start = document.find(attribute).unwrap_or_else(|| panic!("the page has no {attribute}"));
     document[start..].split("</tr>").next().unwrap_or_default()
 }
 
 /// What the page shows under a name; thousands without their commas.
 #[track_caller]
-fn figure(html: &str, name: &str) -> String {
+pub fn figure(html: &str, name: &str) -> String {
     let (_, after) =
         html.split_once(&format!("data-figure=\"{name}\">")).unwrap_or_else(|| panic!("no {name}: {html}"));
     text(after.split("</td>").next().unwrap_or_default()).replace(',', "")
 }
 
 /// The rows that psql shows for `sql`, as named columns.
-fn facts(server: &Server, sql: &str) -> Vec<Vec<String>> {
+pub fn facts(server: &Server, sql: &str) -> Vec<Vec<String>> {
     server.psql(sql).lines().map(|line| line.split('|').map(str::to_string).collect()).collect()
 }
 
-fn written(value: &Value) -> String {
+pub fn written(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -149,7 +149,55 @@ fn same_checkpoints(server: &Server, endpoint: &Endpoint, id: &str, document: &s
     }
     let counted = format!("{} completed, 0 failed, 0 in progress", history.len());
     assert!(document.contains(&counted), "{counted}");
-    for plot in ["duration: ", "size: ", "growth of the state: "] {
-        assert!(document.contains(plot), "{plot}");
+    same_plots(history, document);
+}
+
+/// Room for a curve or bar in a plot.
+const PLOT_HEIGHT: f64 = 72.0;
+/// Where the ground of a plot is, from its top.
+const PLOT_GROUND: f64 = 96.0;
+
+/// Points and bars stand for the complete checkpoints, the oldest first, and are as high as their figures say.
+fn same_plots(history: &[Value], document: &str) {
+    let done: Vec<&Value> = history.iter().rev().filter(|entry| entry["status"] == "COMPLETED").collect();
+    assert!(done.len() >= 3, "{history:?}");
+    for (plot, member) in [("duration", "end_to_end_duration"), ("size", "state_size")] {
+        let values: Vec<f64> = done.iter().map(|entry| entry[member].as_f64().expect("a number")).collect();
+        let most = values.iter().copied().fold(1.0, f64::max);
+        let drawn = plotted(document, plot);
+        let (_, trace) = drawn.split_once("class=\"trace\" d=\"M").expect("a curve");
+        let points: Vec<f64> = trace
+            .split('"')
+            .next()
+            .unwrap_or_default()
+            .split(" L")
+            .map(|point| point.split(' ').nth(1).and_then(|y| y.parse().ok()).expect("a point"))
+            .collect();
+        assert_alike(plot, &points, &values.iter().map(|v| PLOT_GROUND - v * PLOT_HEIGHT / most).collect::<Vec<_>>());
     }
+    let growth: Vec<f64> = done.iter().map(|entry| entry["growth"].as_f64().unwrap_or(0.0)).collect();
+    let most = growth.iter().map(|g| g.abs()).fold(1.0, f64::max);
+    let room = if growth.iter().any(|g| *g < 0.0) { PLOT_HEIGHT / 2.0 } else { PLOT_HEIGHT };
+    let bars: Vec<&str> = plotted(document, "growth of the state").split("<rect ").skip(1).collect();
+    let height = |bar: &&str| {
+        let (_, after) = bar.split_once(" height=\"").expect("a height");
+        let height: f64 = after.split('"').next().and_then(|text| text.parse().ok()).expect("a number");
+        if bar.starts_with("class=\"shrank\"") { -height } else { height }
+    };
+    let heights: Vec<f64> = bars.iter().map(height).collect();
+    assert_alike("growth", &heights, &growth.iter().map(|g| g * room / most).collect::<Vec<_>>());
+}
+
+/// The plot with this name.
+#[track_caller]
+fn plotted<'a>(document: &'a str, plot: &str) -> &'a str {
+    let (_, after) = document.split_once(&format!("aria-label=\"{plot}: ")).unwrap_or_else(|| panic!("no {plot}"));
+    after.split("</svg>").next().unwrap_or_default()
+}
+
+/// Equal but for the one digit behind the point that the page keeps.
+#[track_caller]
+fn assert_alike(what: &str, drawn: &[f64], wanted: &[f64]) {
+    let alike = drawn.len() == wanted.len() && drawn.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.06);
+    assert!(alike, "{what}: {drawn:?} instead of {wanted:?}");
 }

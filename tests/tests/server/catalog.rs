@@ -41,13 +41,16 @@ fn backslash_commands_of_psql_show_the_catalog() {
     }
     // Each command of psql 15 that looks into the catalog, with and without its additions.
     for command in [
-        "d", "da", "dA", "dAc", "dAf", "dAo", "db", "dc", "dC", "dconfig", "dd", "dD", "ddp", "dE", "des", "det",
-        "deu", "dew", "df", "dF", "dFd", "di", "dL", "dl", "dm", "dn", "do", "dO", "dp", "dP", "drds", "dRp", "dRs",
-        "ds", "dS", "dt", "dT", "du", "dv", "dx", "dX", "dy", "l", "dtvmsi",
+        "d", "da", "dA", "dAc", "dAf", "dAo", "dAp", "db", "dc", "dC", "dconfig", "dd", "dD", "ddp", "dE", "des",
+        "det", "deu", "dew", "df", "dF", "dFd", "dFp", "dFt", "di", "dL", "dl", "dm", "dn", "do", "dO", "dp", "dP",
+        "drds", "dRp", "dRs", "ds", "dS", "dt", "dT", "du", "dv", "dx", "dX", "dy", "l", "dtvmsi",
     ] {
         shown(&server, &format!("\\{command}"));
         shown(&server, &format!("\\{command}+"));
     }
+    assert!(shown(&server, "\\dAp btree array_ops").contains("btree|array_ops|"));
+    assert!(shown(&server, "\\dAp+ btree array_ops").contains("|btarraycmp"), "the function by name");
+    assert!(shown(&server, "\\dFt+ simple").contains("|simple|dsimple_init|dsimple_lexize|"));
     assert!(shown(&server, "\\dconfig server_v*").contains("server_version|16.6"));
     let key = whole("\\d counts_pkey");
     assert!(key.contains("primary key, btree, for table \"public.counts\""), "{key}");
@@ -113,4 +116,82 @@ fn information_schema_and_functions_answer() {
     assert_eq!(server.psql("SELECT current_database(), current_schema()"), "default_catalog|public");
     assert!(server.psql("SELECT version()").starts_with("PostgreSQL 16"));
     assert_eq!(server.psql("SELECT current_setting('server_version')"), "16.6");
+}
+
+#[test]
+fn texts_about_an_object_are_its_own() {
+    let server = Server::start();
+    server.psql(TABLES);
+    server.psql(
+        "CREATE TABLE two (a INT, `B c` INT, PRIMARY KEY (`B c`, a) NOT ENFORCED) WITH ('connector' = 'blackhole')",
+    );
+    server.psql("CREATE VIEW even COMMENT 'two by two' AS SELECT k FROM ticks WHERE MOD(k, 2) = 0");
+    let odd = "SELECT k, name FROM ticks WHERE MOD(k, 2) = 1;";
+    let even = "SELECT k FROM ticks WHERE MOD(k, 2) = 0;";
+    // Whatever the tables around are called, and within an aggregate, too.
+    let views = format!("even|{even}\nodd|{odd}");
+    let in_public = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'public')";
+    for from in ["pg_class", "pg_class o", "pg_class k"] {
+        let asked = format!(
+            "SELECT relname, pg_get_viewdef(oid) FROM {from} WHERE {in_public} AND relkind = 'v' ORDER BY relname"
+        );
+        assert_eq!(server.psql(&asked), views, "{from}");
+    }
+    let of = |function: &str| {
+        server.psql(&format!("SELECT {function} FROM pg_class WHERE {in_public} AND relname = 'even'"))
+    };
+    assert_eq!(of("pg_catalog.pg_get_viewdef(pg_class.oid, true)"), even);
+    assert_eq!(of("max(pg_get_viewdef(oid))"), even);
+    assert_eq!(of("obj_description(oid, 'pg_class')"), "two by two");
+    assert_eq!(of("obj_description(oid, 'pg_proc')"), "");
+    assert_eq!(server.psql("SELECT pg_get_viewdef(0), pg_get_indexdef(1), obj_description(2, 'pg_class')"), "||");
+    let with_comment = "SELECT relname FROM pg_class WHERE obj_description(oid, 'pg_class') IS NOT NULL";
+    assert_eq!(server.psql(with_comment), "even");
+    let indexes = "SELECT pg_get_indexdef(indexrelid) FROM pg_index ORDER BY 1";
+    let (of_counts, of_two) = (
+        "CREATE UNIQUE INDEX counts_pkey ON public.counts USING btree (k)",
+        "CREATE UNIQUE INDEX two_pkey ON public.two USING btree (\"B c\", a)",
+    );
+    assert_eq!(server.psql(indexes), format!("{of_counts}\n{of_two}"));
+    let parts = "SELECT pg_get_indexdef(indexrelid, 1, true), pg_get_indexdef(indexrelid, 2, true) FROM pg_index k \
+                 ORDER BY 1";
+    assert_eq!(server.psql(parts), "\"B c\"|a\nk|");
+    let keys = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint ORDER BY 1";
+    assert_eq!(server.psql(keys), "counts_pkey|PRIMARY KEY (k)\ntwo_pkey|PRIMARY KEY (\"B c\", a)");
+    // A new object of the same name has its own texts.
+    server.psql("DROP VIEW even");
+    server.psql("CREATE VIEW even AS SELECT k FROM ticks");
+    assert_eq!(of("pg_get_viewdef(oid)"), "SELECT k FROM ticks;");
+    assert_eq!(server.psql(with_comment), "");
+}
+
+#[test]
+fn an_object_that_is_called_like_one_of_the_catalog_is_another_one() {
+    let server = Server::start();
+    server.psql("CREATE TABLE pg_cast (a INT, PRIMARY KEY (a) NOT ENFORCED) WITH ('connector' = 'blackhole')");
+    let keyed = "SELECT n.nspname, c.relhasindex FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relname = 'pg_cast' ORDER BY 1";
+    assert_eq!(server.psql(keyed), "pg_catalog|f\npublic|t");
+    assert_eq!(server.psql("SELECT count(*) FROM pg_index"), "1");
+    // A query's own names come before those of views.
+    assert_eq!(server.psql("WITH pg_views AS (SELECT 7 AS a) SELECT a FROM pg_views"), "7");
+    let both =
+        "WITH pg_tables AS (SELECT tablename FROM pg_tables WHERE schemaname = 'public') SELECT * FROM pg_tables";
+    assert_eq!(server.psql(both), "pg_cast");
+}
+
+#[test]
+fn questions_that_cannot_be_answered_rightly_are_refused() {
+    let server = Server::start();
+    assert_eq!(
+        server.psql("SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'no'), current_schema()"),
+        "f|public"
+    );
+    assert_eq!(server.psql("SELECT EXISTS (SELECT 1 FROM pg_class LIMIT 1), current_schema()"), "t|public");
+    let grouped = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'no' GROUP BY relkind), current_schema()";
+    assert!(server.psql_error(grouped).contains("ERROR"));
+    let formatted = "SELECT pg_catalog.format('%2$s of %1$I', relname, 'a b') FROM pg_class WHERE relname = 'pg_index'";
+    assert_eq!(server.psql(formatted), "a b of pg_index");
+    let unknown = server.psql_error("SELECT format('%d', relname) FROM pg_class");
+    assert!(unknown.contains("unrecognized format() type specifier"), "{unknown}");
 }

@@ -40,6 +40,14 @@ with psycopg.connect(host='127.0.0.1', port=port, user='ada', dbname='default_ca
             same(c.cursor(binary=binary).execute('SELECT %b' if binary else 'SELECT %t', [value]).fetchone()[0], value)
     same(c.execute('SELECT a FROM (VALUES (1), (2)) AS t (a) WHERE a >= %s', [2]).fetchall(), [(2,)])
     same(c.execute('SELECT CAST(%s AS INT)', [None]).fetchone(), (None,))
+    # Each connection has a number of its own.
+    with psycopg.connect(host='127.0.0.1', port=port, user='ada', autocommit=True) as other:
+        numbers = [one.execute('SELECT pg_backend_pid()').fetchone()[0] for one in (c, other)]
+        same(numbers, [c.info.backend_pid, other.info.backend_pid])
+        assert numbers[0] != numbers[1], numbers
+    # Parameters stay when what they stand in falls away.
+    same(c.execute('SELECT * FROM pg_partition_tree(%s)', ['ticks']).fetchall(), [])
+    same(c.execute('SELECT array_to_string(relacl, %s) FROM pg_class LIMIT 1', [',']).fetchone(), (None,))
     try:
         c.execute('SELECT nothing FROM ticks')
         assert False

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session as DataFusionSession};
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::datasource::{TableProvider, TableType};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -29,9 +29,10 @@ use eddyline_sql::{Engine, Parameter, Session, SqlError, SqlState};
 use futures::StreamExt;
 use pgwire::api::Type;
 
-use super::catalog_keys::{Facts, Key, KnowingCatalog};
+use super::catalog_keys::KnowingCatalog;
+use super::catalog_relations::{Facts, FactsByName, Key, Kind, Relations};
 use super::types::pg_type;
-use super::{asyncpg, catalog_functions, catalog_rewrite};
+use super::{asyncpg, catalog_definitions, catalog_functions, catalog_rewrite};
 
 /// Largest answer; the catalog's biggest table has a tenth of it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -40,6 +41,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 pub struct PgCatalog {
     context: SessionContext,
     parser: PostgresCompatibilityParser,
+    relations: Arc<Relations>,
 }
 
 impl PgCatalog {
@@ -58,12 +60,14 @@ impl PgCatalog {
         catalog.register_schema(PUBLIC, Arc::clone(&objects) as Arc<dyn SchemaProvider>).map_err(failed)?;
         context.register_catalog(CATALOG, Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| failed(*e))?;
-        if let Some(base) = catalog.schema("pg_catalog") {
-            let known = Arc::new(move || objects.facts());
-            catalog.register_schema("pg_catalog", Arc::new(KnowingCatalog { base, known })).map_err(failed)?;
-        }
+        let base = catalog.schema("pg_catalog").ok_or_else(|| SqlError::internal("there is no pg_catalog"))?;
+        let known = Arc::new(move || Arc::clone(&objects.now().facts));
+        let relations = Arc::new(Relations::new(Arc::clone(&base), known));
+        let knowing = KnowingCatalog { base, relations: Arc::clone(&relations) };
+        catalog.register_schema("pg_catalog", Arc::new(knowing)).map_err(failed)?;
         catalog_functions::register(&context);
-        Ok(PgCatalog { context, parser: PostgresCompatibilityParser::new() })
+        catalog_definitions::register(&context, &relations);
+        Ok(PgCatalog { context, parser: PostgresCompatibilityParser::new(), relations })
     }
 
     /// The types of a question's parameters, text where nothing says more.
@@ -71,7 +75,7 @@ impl PgCatalog {
         if asyncpg::is_question(sql) {
             return Ok(asyncpg::parameter_types());
         }
-        let types = self.plan(sql).await?.get_parameter_types().map_err(failed)?;
+        let types = self.plan(sql, 0).await?.get_parameter_types().map_err(failed)?;
         let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
         let count = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
         let mut result = vec![Type::TEXT; count];
@@ -88,17 +92,24 @@ impl PgCatalog {
         if asyncpg::is_question(sql) {
             return Ok(asyncpg::columns());
         }
-        let plan = self.plan(sql).await?;
+        let plan = self.plan(sql, 0).await?;
         Ok(Arc::new(bind(plan, parameters)?.schema().as_arrow().clone()))
     }
 
-    /// The answer.
-    pub async fn ask(&self, sql: &str, parameters: &[Parameter]) -> Result<(SchemaRef, Vec<RecordBatch>), SqlError> {
+    /// The answer to the connection with this number.
+    pub async fn ask(
+        &self,
+        sql: &str,
+        parameters: &[Parameter],
+        connection: i32,
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), SqlError> {
         if asyncpg::is_question(sql) {
             return Ok((asyncpg::columns(), vec![asyncpg::answer(parameters)?]));
         }
-        let plan = bind(self.plan(sql).await?, parameters)?;
+        let plan = bind(self.plan(sql, connection).await?, parameters)?;
         let schema = Arc::new(plan.schema().as_arrow().clone());
+        // Functions in the plan look at what is seen here.
+        self.relations.now(&self.context.state()).await.map_err(failed)?;
         let frame = self.context.execute_logical_plan(plan).await.map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
         let (mut batches, mut bytes) = (Vec::new(), 0);
@@ -113,12 +124,14 @@ impl PgCatalog {
         Ok((schema, batches))
     }
 
-    async fn plan(&self, sql: &str) -> Result<LogicalPlan, SqlError> {
+    async fn plan(&self, sql: &str, connection: i32) -> Result<LogicalPlan, SqlError> {
         let mut statements = self.parser.parse(sql).map_err(|e| SqlError::new(SqlState::SyntaxError, e.to_string()))?;
         let statement = statements.pop().ok_or_else(|| SqlError::internal("an empty question"))?;
         let statement = catalog_rewrite::rewrite(statement);
         let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
-        let plan = self.context.state().statement_to_plan(statement).await.map_err(failed)?;
+        let mut state = self.context.state();
+        state.register_udf(Arc::new(catalog_functions::backend_pid(connection))).map_err(failed)?;
+        let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let nothing = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         nothing.verify_plan(&plan).map_err(failed)?;
         Ok(plan)
@@ -147,8 +160,11 @@ fn failed(error: DataFusionError) -> SqlError {
     SqlError::from(error).with_hint("questions about the catalog are answered as far as known clients ask them")
 }
 
-/// A table or view with its columns.
-type Described = BTreeMap<String, Arc<Object>>;
+/// Tables and views with their columns, and what is known of them.
+struct Described {
+    objects: BTreeMap<String, Arc<Object>>,
+    facts: Arc<FactsByName>,
+}
 
 /// The permanent objects of our catalog.
 struct Objects {
@@ -161,33 +177,31 @@ impl Objects {
     fn now(&self) -> Arc<Described> {
         let (catalog, version) = self.engine.catalog().snapshot();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, objects)) = &*seen
+        if let Some((at, described)) = &*seen
             && *at == version
         {
-            return Arc::clone(objects);
+            return Arc::clone(described);
         }
         let session = Session::on(Arc::clone(&self.engine));
         let describe = |name: &str| {
             // A view that cannot be planned has no columns to show.
             let schema = session.columns(name).ok()?;
-            let facts = facts_of(name, catalog.find(name)?, &schema);
+            let facts = Arc::new(facts_of(name, catalog.find(name)?, &schema));
             Some((name.to_string(), Arc::new(Object { schema, facts })))
         };
-        let objects: Arc<Described> = Arc::new(catalog.names().into_iter().filter_map(describe).collect());
-        *seen = Some((version, Arc::clone(&objects)));
-        objects
-    }
-
-    fn facts(&self) -> BTreeMap<String, Facts> {
-        self.now().iter().map(|(name, object)| (name.clone(), object.facts.clone())).collect()
+        let objects: BTreeMap<String, Arc<Object>> = catalog.names().into_iter().filter_map(describe).collect();
+        let facts = objects.iter().map(|(name, object)| (name.clone(), Arc::clone(&object.facts))).collect();
+        let described = Arc::new(Described { objects, facts: Arc::new(facts) });
+        *seen = Some((version, Arc::clone(&described)));
+        described
     }
 }
 
 fn facts_of(name: &str, object: &CatalogObject, schema: &SchemaRef) -> Facts {
     let (kind, definition, comment) = match object {
-        CatalogObject::Table(table) => ("r", None, &table.comment),
-        CatalogObject::View(view) => ("v", Some(&view.query_text), &view.comment),
-        CatalogObject::Materialized(view) => ("m", Some(&view.create.query_text), &view.create.comment),
+        CatalogObject::Table(table) => (Kind::Table, None, &table.comment),
+        CatalogObject::View(view) => (Kind::View, Some(&view.query_text), &view.comment),
+        CatalogObject::Materialized(view) => (Kind::Materialized, Some(&view.create.query_text), &view.create.comment),
     };
     let definition = definition.map(|query| format!("{query};"));
     Facts { kind, definition, comment: comment.clone(), key: key_of(name, object, schema) }
@@ -217,15 +231,15 @@ impl fmt::Debug for Objects {
 #[async_trait]
 impl SchemaProvider for Objects {
     fn table_names(&self) -> Vec<String> {
-        self.now().keys().cloned().collect()
+        self.now().objects.keys().cloned().collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        Ok(self.now().get(name).map(|object| Arc::clone(object) as Arc<dyn TableProvider>))
+        Ok(self.now().objects.get(name).map(|object| Arc::clone(object) as Arc<dyn TableProvider>))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.now().contains_key(name)
+        self.now().objects.contains_key(name)
     }
 }
 
@@ -233,7 +247,7 @@ impl SchemaProvider for Objects {
 #[derive(Debug)]
 struct Object {
     schema: SchemaRef,
-    facts: Facts,
+    facts: Arc<Facts>,
 }
 
 #[async_trait]
@@ -244,8 +258,8 @@ impl TableProvider for Object {
 
     fn table_type(&self) -> TableType {
         match self.facts.kind {
-            "r" => TableType::Base,
-            _ => TableType::View,
+            Kind::Table => TableType::Base,
+            Kind::View | Kind::Materialized => TableType::View,
         }
     }
 

@@ -12,6 +12,9 @@ use datafusion::prelude::SessionContext;
 
 use super::command::SETTINGS;
 
+/// Widest place in a pattern of `format`.
+const MAX_WIDTH: usize = 1_000;
+
 /// Functions that answer the same to whatever they are asked.
 fn constants() -> Vec<(&'static str, ScalarValue)> {
     let text = |text: &str| ScalarValue::Utf8(Some(text.to_string()));
@@ -35,10 +38,8 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_database_size", ScalarValue::Int64(None)),
     ];
     let unknown = [
-        "obj_description",
         "col_description",
         "shobj_description",
-        "pg_get_viewdef",
         "pg_get_ruledef",
         "pg_get_triggerdef",
         "pg_get_functiondef",
@@ -86,7 +87,14 @@ pub fn register(context: &SessionContext) {
     context.register_udf(ScalarUDF::from(Format { signature: Signature::variadic_any(Volatility::Stable) }));
 }
 
-fn any_arguments() -> Signature {
+/// `pg_backend_pid()` as the connection with this number calls it.
+pub fn backend_pid(connection: i32) -> ScalarUDF {
+    let value = ScalarValue::Int32(Some(connection));
+    ScalarUDF::from(Constant { name: "pg_backend_pid", signature: any_arguments(), value })
+}
+
+/// Up to three arguments of any types.
+pub fn any_arguments() -> Signature {
     let some = [TypeSignature::Nullary, TypeSignature::Any(1), TypeSignature::Any(2), TypeSignature::Any(3)];
     Signature::one_of(some.to_vec(), Volatility::Stable)
 }
@@ -152,7 +160,7 @@ impl ScalarUDFImpl for Setting {
     }
 }
 
-/// `format(pattern, …)` with `%s`, `%I`, `%L` and `%%`.
+/// `format(pattern, …)`; see [`formatted`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Format {
     signature: Signature,
@@ -181,29 +189,58 @@ impl ScalarUDFImpl for Format {
         };
         let row = |row: usize| {
             let values = values.iter().map(|column| column.is_valid(row).then(|| column.value(row)));
-            patterns.is_valid(row).then(|| formatted(patterns.value(row), values))
+            patterns.is_valid(row).then(|| formatted(patterns.value(row), &values.collect::<Vec<_>>())).transpose()
         };
-        let texts: StringArray = (0..rows).map(row).collect();
+        let texts: StringArray = (0..rows).map(row).collect::<Result<_, _>>()?;
         Ok(ColumnarValue::Array(Arc::new(texts) as ArrayRef))
     }
 }
 
-fn formatted<'a>(pattern: &str, mut values: impl Iterator<Item = Option<&'a str>>) -> String {
-    let (mut text, mut signs) = (String::new(), pattern.chars());
-    while let Some(sign) = signs.next() {
-        let kind = if sign == '%' { signs.next() } else { None };
-        match kind {
-            Some('s') => text.push_str(values.next().flatten().unwrap_or("")),
-            Some('I') => text.push_str(&quoted_name(values.next().flatten().unwrap_or(""))),
-            Some('L') => match values.next().flatten() {
-                Some(value) => text.extend(["'", &value.replace('\'', "''"), "'"]),
-                None => text.push_str("NULL"),
-            },
-            Some(other) => text.push(other),
-            None => text.push(sign),
+/// `pattern` with values in the places of `%[position$][-][width]` and `s`, `I` or `L`; `%%` is a `%`.
+fn formatted(pattern: &str, values: &[Option<&str>]) -> Result<String, DataFusionError> {
+    let (mut text, mut rest, mut next) = (String::new(), pattern, 0);
+    while let Some((before, after)) = rest.split_once('%') {
+        text.push_str(before);
+        if let Some(after) = after.strip_prefix('%') {
+            (text, rest) = (text + "%", after);
+            continue;
+        }
+        let (position, after) = match number(after) {
+            (Some(position), after) if after.starts_with('$') => (position, &after[1..]),
+            _ => (next + 1, after),
+        };
+        let (left, (width, after)) = match after.strip_prefix('-') {
+            Some(after) => (true, number(after)),
+            None => (false, number(after)),
+        };
+        let few = || DataFusionError::Plan("too few arguments for format()".to_string());
+        let value = *position.checked_sub(1).and_then(|place| values.get(place)).ok_or_else(few)?;
+        let (written, width) = (written(after, value)?, width.unwrap_or(0).min(MAX_WIDTH));
+        text.push_str(&if left { format!("{written:<width$}") } else { format!("{written:>width$}") });
+        (next, rest) = (position, &after[1..]);
+    }
+    Ok(text + rest)
+}
+
+/// The number at the beginning of `text`, and what follows.
+fn number(text: &str) -> (Option<usize>, &str) {
+    let end = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
+    (text[..end].parse().ok(), &text[end..])
+}
+
+/// A value in the form that the letter at the beginning of `kind` says.
+fn written(kind: &str, value: Option<&str>) -> Result<String, DataFusionError> {
+    match (kind.chars().next(), value) {
+        (Some('s'), value) => Ok(value.unwrap_or("").to_string()),
+        (Some('I'), Some(name)) => Ok(quoted_name(name)),
+        (Some('I'), None) => Err(DataFusionError::Plan("null values cannot be formatted as an SQL identifier".into())),
+        (Some('L'), Some(value)) => Ok(format!("'{}'", value.replace('\'', "''"))),
+        (Some('L'), None) => Ok("NULL".to_string()),
+        (other, _) => {
+            let other = other.map(String::from).unwrap_or_default();
+            Err(DataFusionError::Plan(format!("unrecognized format() type specifier \"{other}\"")))
         }
     }
-    text
 }
 
 /// A name as SQL text, in quotes where it needs them.
@@ -222,9 +259,26 @@ mod tests {
     #[test]
     fn values_are_put_into_a_pattern() {
         let check = |pattern: &str, values: &[Option<&str>], wanted: &str| {
-            assert_eq!(formatted(pattern, values.iter().copied()), wanted);
+            assert_eq!(formatted(pattern, values).map_err(|e| e.strip_backtrace()), Ok(wanted.to_string()));
         };
         check("%s of %I.%I, %L%%", &[Some("a b"), Some("a b"), Some("c"), Some("it's")], "a b of \"a b\".c, 'it''s'%");
         check("%s|%L|%I", &[None, None, Some("1x")], "|NULL|\"1x\"");
+        check("%2$s %s %1$s %s", &[Some("a"), Some("b"), Some("c")], "b c a b");
+        check("|%5s|%-5s|%2$-3L|", &[Some("ab"), Some("c")], "|   ab|c    |'c'|");
+    }
+
+    #[test]
+    fn patterns_that_postgres_refuses_are_refused() {
+        let refused =
+            |pattern: &str, values: &[Option<&str>]| formatted(pattern, values).err().map(|e| e.strip_backtrace());
+        let few = Some("Error during planning: too few arguments for format()".to_string());
+        assert_eq!(refused("%s %s", &[Some("a")]), few);
+        assert_eq!(refused("%3$s", &[Some("a")]), few);
+        assert_eq!(refused("%0$s", &[Some("a")]), few);
+        let kind = |text: &str| Some(format!("Error during planning: unrecognized format() type specifier \"{text}\""));
+        assert_eq!(refused("%d", &[Some("a")]), kind("d"));
+        assert_eq!(refused("100 %", &[Some("a")]), kind(""));
+        assert_eq!(refused("%1$", &[Some("a")]), kind(""));
+        assert!(refused("%I", &[None]).is_some());
     }
 }

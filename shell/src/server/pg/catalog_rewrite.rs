@@ -2,7 +2,7 @@
 //!
 //! - Views stand as the queries that they are (`catalog_views`).
 //! - `tableoid`, which tells apart what describes relations, functions, …, is 0: nothing is described.
-//! - `EXISTS` among the columns of a result is a comparison of a count.
+//! - `EXISTS` among the columns of a result is a comparison of a count, unless it groups or limits.
 //! - A scalar subquery over tables that have no rows here is NULL.
 //! - Any other scalar subquery gives the largest of its at most one values: DataFusion wants to see that it is one.
 //! - `LIKE … ESCAPE 'x'` is a LIKE whose pattern has its escapes as backslashes.
@@ -10,13 +10,17 @@
 //! - A query that reads nothing but a table without rows whose arrays are texts here has none.
 //! - A query that unfolds anything else of an index (`generate_subscripts`) has no rows: there are no indexes but keys.
 //! - Lists of rights and options (`array_to_string(c.relacl, …)`) and lists from subqueries (`ARRAY(SELECT …)`) are NULL.
+//! - Columns of type `regproc` hold names here: casts of them (`t.tmplinit::regproc`) fall away, and a join of one with
+//!   `pg_proc.oid` goes by name.
+//!
+//! Whatever falls away leaves its parameters, because the client sends their values.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
-    Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut,
-    VisitorMut, visit_expressions, visit_expressions_mut,
+    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan,
+    Visit, VisitMut, VisitorMut, With, visit_expressions, visit_expressions_mut,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -33,13 +37,16 @@ const ARRAYS: &[&str] = &["pg_statistic_ext"];
 /// Columns that PostgreSQL 17, whose tables these are, calls otherwise than the version that we say we are.
 const RENAMED: &[(&str, &str)] = &[("colliculocale", "colllocale")];
 
+/// Columns that are compared with the numbers of functions and hold their names.
+const FUNCTION_NAMES: &[&str] = &["amproc"];
+
 /// Functions that make one value of many.
-pub const AGGREGATES: &[&str] =
+const AGGREGATES: &[&str] =
     &["max", "min", "count", "sum", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg"];
 
 /// The statement in a form that can be planned.
 pub fn rewrite(mut statement: Statement) -> Statement {
-    let _ = statement.visit(&mut Expander);
+    let _ = VisitMut::visit(&mut statement, &mut Expander::default());
     let unfolds_more = statement.to_string().contains("unnest(pg_catalog.pg_index.indclass)");
     if !unfolds_more {
         unfold(&mut statement);
@@ -50,17 +57,67 @@ pub fn rewrite(mut statement: Statement) -> Statement {
     {
         return nothing;
     }
-    let _ = statement.visit(&mut Rewriter);
+    let _ = VisitMut::visit(&mut statement, &mut Rewriter);
     statement
 }
 
-struct Expander;
+/// Puts views where their names stand, unless a name is that of a WITH.
+#[derive(Default)]
+struct Expander {
+    /// The names of WITH that can be seen at present.
+    names: Vec<String>,
+    /// The WITH of each query around, and how many names can be seen outside of it.
+    around: Vec<(Option<With>, usize)>,
+}
+
+impl Expander {
+    /// True for the name of a WITH. The parser has put `pg_catalog` before names that it knows, whatever they stand for.
+    fn is_with(&self, name: &ObjectName) -> bool {
+        let before = match name.0.as_slice() {
+            [_] => true,
+            [schema, _] => schema.as_ident().is_some_and(|schema| schema.value == "pg_catalog"),
+            _ => false,
+        };
+        before && last_part(name).is_some_and(|name| self.names.contains(&name))
+    }
+}
 
 impl VisitorMut for Expander {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let outside = self.names.len();
+        // Each query of a WITH sees those before it, and itself when it is recursive.
+        let mut with = query.with.take();
+        if let Some(with) = &mut with {
+            for table in &mut with.cte_tables {
+                let name = table.alias.name.value.to_lowercase();
+                if with.recursive {
+                    self.names.push(name.clone());
+                }
+                let _ = VisitMut::visit(&mut table.query, self);
+                self.names.push(name);
+            }
+        }
+        self.around.push((with, outside));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some((with, outside)) = self.around.pop() {
+            query.with = with;
+            self.names.truncate(outside);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        expand(factor);
+        match factor {
+            TableFactor::Table { name, .. } if self.is_with(name) => {
+                name.0.drain(..name.0.len() - 1);
+            }
+            _ => expand(factor),
+        }
         ControlFlow::Continue(())
     }
 }
@@ -95,9 +152,15 @@ impl VisitorMut for Rewriter {
                     part.value = new.to_string();
                 }
             }
-            Expr::Function(function) if is_list(function) => *expr = Expr::value(Value::Null),
-            Expr::Subquery(query) if reads_only(query, EMPTY) => *expr = Expr::value(Value::Null),
+            Expr::Function(function) if is_list(function) => *expr = null_like(function),
+            Expr::Subquery(query) if reads_only(query, EMPTY) => *expr = null_like(query),
             Expr::Subquery(query) => single(query),
+            Expr::Cast { expr: inner, data_type, .. }
+                if is_function_type(data_type) && column_name(inner).is_some() =>
+            {
+                *expr = inner.as_ref().clone();
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => by_name(left, right),
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 if let Some(escape) = escape_text(escape_char.as_ref()).filter(|text| text != "\\") {
                     *escape_char = None;
@@ -121,16 +184,51 @@ fn is_list(function: &Function) -> bool {
     }
 }
 
-/// `EXISTS (SELECT … FROM …)` → `(SELECT count(*) FROM …) > 0`.
+/// The name of a column, without its table.
+fn column_name(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Identifier(name) => Some(&name.value),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.as_str()),
+        _ => None,
+    }
+}
+
+fn is_function_type(data_type: &DataType) -> bool {
+    let DataType::Custom(name, _) = data_type else { return false };
+    last_part(name).is_some_and(|name| ["regproc", "regprocedure"].contains(&name.as_str()))
+}
+
+/// `a.amproc = p.oid` → `a.amproc = p.proname`.
+fn by_name(left: &Expr, right: &mut Expr) {
+    if column_name(left).is_some_and(|name| FUNCTION_NAMES.contains(&name))
+        && let Expr::CompoundIdentifier(parts) = right
+        && let Some(part) = parts.last_mut().filter(|part| part.value == "oid")
+    {
+        part.value = "proname".to_string();
+    }
+}
+
+/// `EXISTS (SELECT … FROM …)` → `(SELECT count(*) FROM …) > 0`, where that says the same.
 fn counted(expr: &mut Expr) {
     let Expr::Exists { subquery, negated } = expr else { return };
+    // One row is as good as all.
+    let limit = subquery.limit_clause.as_ref().map(|limit| limit.to_string().trim() != "LIMIT 1");
+    let limited = limit.unwrap_or(false) || subquery.fetch.is_some();
     let SetExpr::Select(select) = subquery.body.as_mut() else { return };
+    if limited || is_grouped(select) || select.having.is_some() || calls(&select.projection, AGGREGATES) {
+        return;
+    }
+    (subquery.order_by, subquery.limit_clause) = (None, None);
     select.projection = vec![SelectItem::UnnamedExpr(call("count", vec![Expr::value(Value::Boolean(true))]))];
     *expr = Expr::BinaryOp {
         left: Box::new(Expr::Subquery(subquery.clone())),
         op: if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt },
         right: Box::new(Expr::value(Value::Number("0".to_string(), false))),
     };
+}
+
+fn is_grouped(select: &Select) -> bool {
+    !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty())
 }
 
 fn select_of(query: &Query) -> Option<&Select> {
@@ -159,8 +257,7 @@ pub fn last_part(name: &ObjectName) -> Option<String> {
 /// `SELECT x FROM …` → `SELECT max(x) FROM …`.
 fn single(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
-    if select.from.is_empty() || grouped || select.distinct.is_some() {
+    if select.from.is_empty() || is_grouped(select) || select.distinct.is_some() {
         return;
     }
     let [item] = select.projection.as_mut_slice() else { return };
@@ -174,7 +271,7 @@ fn single(query: &mut Query) {
 }
 
 /// True when `node` calls one of these functions, at any depth.
-fn calls<V: sqlparser::ast::Visit>(node: &V, names: &[&str]) -> bool {
+fn calls<V: Visit>(node: &V, names: &[&str]) -> bool {
     visit_expressions(node, |expr| match expr {
         Expr::Function(function) if last_part(&function.name).is_some_and(|name| names.contains(&name.as_str())) => {
             ControlFlow::Break(())
@@ -224,16 +321,31 @@ fn nothing_like(query: &Query) -> Option<Statement> {
         };
         columns.push(format!("CAST(NULL AS TEXT) AS \"{}\"", name.replace('"', "\"\"")));
     }
-    // The parameters stay, because the client sends their values.
-    let mut parameters = Vec::new();
-    let _: ControlFlow<()> = visit_expressions(query, |expr| {
+    let text = format!("SELECT {} WHERE false{}", columns.join(", "), parameters(query));
+    Parser::parse_sql(&PostgreSqlDialect {}, &text).ok()?.pop()
+}
+
+/// A condition on each parameter within `node`, for a place where all is false already.
+pub fn parameters<V: Visit>(node: &V) -> String {
+    let mut parameters = String::new();
+    let _: ControlFlow<()> = visit_expressions(node, |expr| {
         if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr {
-            parameters.push(format!(" AND CAST({name} AS TEXT) IS NULL"));
+            parameters.push_str(&format!(" AND CAST({name} AS TEXT) IS NULL"));
         }
         ControlFlow::Continue(())
     });
-    let text = format!("SELECT {} WHERE false{}", columns.join(", "), parameters.concat());
-    Parser::parse_sql(&PostgreSqlDialect {}, &text).ok()?.pop()
+    parameters
+}
+
+/// NULL, with the parameters of what it stands for.
+fn null_like<V: Visit>(node: &V) -> Expr {
+    let parameters = parameters(node);
+    if parameters.is_empty() {
+        return Expr::value(Value::Null);
+    }
+    let text = format!("CASE WHEN false{parameters} THEN CAST(NULL AS TEXT) END");
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
+    parser.and_then(|mut parser| parser.parse_expr()).unwrap_or_else(|_| Expr::value(Value::Null))
 }
 
 #[cfg(test)]
@@ -265,6 +377,19 @@ mod tests {
             "SELECT count(*), max(c.colliculocale) FROM pg_sequence c",
             "SELECT count(*), max(c.colllocale) FROM pg_sequence c",
         );
+        check(
+            "SELECT EXISTS (SELECT 1 FROM a GROUP BY x), EXISTS (SELECT max(x) FROM a), EXISTS (SELECT 1 FROM a LIMIT 0)",
+            "SELECT EXISTS (SELECT 1 FROM a GROUP BY x), EXISTS (SELECT max(x) FROM a), EXISTS (SELECT 1 FROM a LIMIT 0)",
+        );
+        check(
+            "SELECT (SELECT description FROM pg_description WHERE objoid = $1), array_to_string(c.relacl, $2)",
+            "SELECT CASE WHEN false AND CAST($1 AS TEXT) IS NULL THEN CAST(NULL AS TEXT) END, \
+             CASE WHEN false AND CAST($2 AS TEXT) IS NULL THEN CAST(NULL AS TEXT) END",
+        );
+        check(
+            "SELECT t.tmplinit::pg_catalog.regproc, 1::regproc FROM pg_amproc AS ap JOIN pg_proc AS p ON ap.amproc = p.oid",
+            "SELECT t.tmplinit, 1::regproc FROM pg_amproc AS ap JOIN pg_proc AS p ON ap.amproc = p.proname",
+        );
         check("SELECT (SELECT count(*) FROM pg_type)", "SELECT (SELECT count(*) FROM pg_type)");
         check("SELECT a LIKE $1 || '%' ESCAPE '/'", "SELECT a LIKE replace(($1 || '%'), '/', '\\')");
         check(
@@ -274,6 +399,27 @@ mod tests {
         check(
             "SELECT a.b, array_agg(x) AS c FROM (SELECT generate_subscripts(k, $1) FROM pg_index) AS a GROUP BY a.b",
             "SELECT CAST(NULL AS TEXT) AS \"b\", CAST(NULL AS TEXT) AS \"c\" WHERE false AND CAST($1 AS TEXT) IS NULL",
+        );
+    }
+
+    #[test]
+    fn names_of_a_with_are_no_views() {
+        check(
+            "WITH pg_views AS (SELECT 1 AS a) SELECT a FROM pg_catalog.pg_views",
+            "WITH pg_views AS (SELECT 1 AS a) SELECT a FROM pg_views",
+        );
+        let rules = "(SELECT CAST(NULL AS TEXT) AS schemaname, CAST(NULL AS TEXT) AS tablename, \
+                     CAST(NULL AS TEXT) AS rulename, CAST(NULL AS TEXT) AS definition WHERE false) AS pg_rules";
+        check(
+            "WITH pg_rules AS (SELECT * FROM pg_rules) SELECT * FROM pg_rules",
+            &format!("WITH pg_rules AS (SELECT * FROM {rules}) SELECT * FROM pg_rules"),
+        );
+        let tables = "WITH tables AS (SELECT 1) SELECT * FROM information_schema.tables";
+        let statement = Parser::parse_sql(&PostgreSqlDialect {}, tables).unwrap().remove(0);
+        assert!(rewrite(statement).to_string().contains("default_catalog.pg_catalog.pg_class"));
+        check(
+            "SELECT * FROM pg_rules, (WITH pg_rules AS (SELECT 1) SELECT * FROM pg_rules) AS x",
+            &format!("SELECT * FROM {rules}, (WITH pg_rules AS (SELECT 1) SELECT * FROM pg_rules) AS x"),
         );
     }
 }

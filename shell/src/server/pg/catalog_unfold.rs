@@ -1,14 +1,11 @@
 //! The ways in which clients take the columns of a key out of `pg_index.indkey`, none of which DataFusion can plan, as a
-//! join with our table of key columns; and functions that give a text by an object's number, as look-ups of it.
+//! join with our table of key columns.
 //!
 //! | what clients write | what it becomes |
 //! |---|---|
 //! | `unnest(i.indkey)`, `(information_schema._pg_expandarray(i.indkey)).x` | the number of the column |
 //! | `generate_subscripts(i.indkey, 1)`, `(information_schema._pg_expandarray(i.indkey)).n` | its place in the key |
 //! | `information_schema._pg_expandarray(i.indkey) AS keys`, later `(keys).x` | the number of the column |
-//! | `pg_get_indexdef(o, 0, …)`, `pg_get_constraintdef(o, …)` | the definition |
-//! | `pg_get_indexdef(o, n, …)` | the name of the column |
-//! | `pg_get_viewdef(o, …)`, `obj_description(o, 'pg_class')` | the query of a view; the comment |
 //! | `i.indoption[n]` | 0 |
 
 use std::ops::ControlFlow;
@@ -20,22 +17,18 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use super::catalog_keys::{COLUMNS, OBJECTS};
-use super::catalog_rewrite::{AGGREGATES, last_part};
+use super::catalog_keys::COLUMNS;
+use super::catalog_rewrite::last_part;
 
 /// Name of the joined table within a SELECT.
 const JOINED: &str = "eddyline_key";
 
 /// The statement with its keys unfolded by joins.
 pub fn unfold(statement: &mut Statement) {
-    let _ = statement.visit(&mut Unfolder::default());
+    let _ = statement.visit(&mut Unfolder);
 }
 
-#[derive(Default)]
-struct Unfolder {
-    /// Aggregates around the present expression; DataFusion plans no subquery inside one.
-    aggregates: usize,
-}
+struct Unfolder;
 
 impl VisitorMut for Unfolder {
     type Break = ();
@@ -47,24 +40,12 @@ impl VisitorMut for Unfolder {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        self.aggregates += usize::from(is_aggregate(expr));
-        ControlFlow::Continue(())
-    }
-
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        self.aggregates -= usize::from(is_aggregate(expr));
-        let definition = if self.aggregates == 0 { definition(expr) } else { None };
-        if let Some(other) = definition.or_else(|| without_access(expr)) {
+        if let Some(other) = without_access(expr) {
             *expr = other;
         }
         ControlFlow::Continue(())
     }
-}
-
-fn is_aggregate(expr: &Expr) -> bool {
-    let Expr::Function(function) = expr else { return false };
-    last_part(&function.name).is_some_and(|name| AGGREGATES.contains(&name.as_str()))
 }
 
 /// Joins the columns of keys to a SELECT whose own columns unfold them.
@@ -131,27 +112,6 @@ fn arguments(function: &Function) -> Vec<Expr> {
         _ => None,
     };
     list.args.iter().filter_map(expr).collect()
-}
-
-/// What takes the place of a call that asks for a definition.
-fn definition(expr: &Expr) -> Option<Expr> {
-    let Expr::Function(function) = expr else { return None };
-    let arguments = arguments(function);
-    let first = arguments.first()?;
-    let place = arguments.get(1).map(ToString::to_string);
-    let key = |column: &str, more: &str| {
-        format!("SELECT max(k.{column}) FROM pg_catalog.{COLUMNS} k WHERE k.indexrelid = {first}{more}")
-    };
-    let object = |column: &str| format!("SELECT max(o.{column}) FROM pg_catalog.{OBJECTS} o WHERE o.oid = {first}");
-    let text = match (last_part(&function.name)?.as_str(), place.as_deref()) {
-        ("pg_get_constraintdef", _) => key("constraint_definition", ""),
-        ("pg_get_indexdef", None | Some("0")) => key("index_definition", ""),
-        ("pg_get_indexdef", Some(place)) => key("column_name", &format!(" AND k.ord = {place}")),
-        ("pg_get_viewdef", _) => object("definition"),
-        ("obj_description", None | Some("'pg_class'")) => object("comment"),
-        _ => return None,
-    };
-    query(&text).map(|query| Expr::Subquery(Box::new(query)))
 }
 
 /// `(keys).x` is `keys` since that is the number of a column, and `i.indoption[n]` is 0.
@@ -224,28 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn definitions_are_looked_up() {
-        let from = "FROM pg_catalog.eddyline_key_columns k WHERE k.indexrelid";
-        check(
-            "SELECT pg_catalog.pg_get_indexdef(i.oid, 0, true), pg_get_constraintdef(c.oid, true), i.indoption[1], \
-             t.I_INDOPTION[t.n - 1] & 1",
-            &format!(
-                "SELECT (SELECT max(k.index_definition) {from} = i.oid), \
-                 (SELECT max(k.constraint_definition) {from} = c.oid), 0, 0 & 1"
-            ),
-        );
-        check(
-            "SELECT pg_get_indexdef(t.i, t.place, false)",
-            &format!("SELECT (SELECT max(k.column_name) {from} = t.i AND k.ord = t.place)"),
-        );
-        let from = "FROM pg_catalog.eddyline_objects o WHERE o.oid = c.oid";
-        check(
-            "SELECT pg_catalog.pg_get_viewdef(c.oid, true), obj_description(c.oid, 'pg_class'), \
-             obj_description(c.oid, 'pg_proc')",
-            &format!(
-                "SELECT (SELECT max(o.definition) {from}), (SELECT max(o.comment) {from}), \
-                 obj_description(c.oid, 'pg_proc')"
-            ),
-        );
+    fn options_of_a_key_are_zero() {
+        check("SELECT i.indoption[1], t.I_INDOPTION[t.n - 1] & 1", "SELECT 0, 0 & 1");
     }
 }

@@ -8,12 +8,15 @@ use sqlparser::ast::{Ident, ObjectName, SetExpr, Statement, TableAlias, TableFac
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use super::catalog_keys::{COLUMNS, OBJECTS};
-use super::catalog_rewrite::last_part;
+use super::catalog_keys::COLUMNS;
+use super::catalog_rewrite::{last_part, parameters};
 use super::command::SETTINGS;
 
 /// Relations of pg_catalog, with the names of their schemas.
-const RELATIONS: &str = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+const RELATIONS: &str =
+    "default_catalog.pg_catalog.pg_class c JOIN default_catalog.pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+/// The schema of their tables, with the database before it, so that no WITH of the same name hides one of them.
+const TABLES: &str = "default_catalog.pg_catalog";
 /// Name of the database as a column.
 const CATALOG: &str = "CAST('default_catalog' AS TEXT)";
 
@@ -34,13 +37,14 @@ const EMPTY: &[(&str, &str)] = &[
     ("pg_timezone_names", "name abbrev utc_offset is_dst"),
     ("pg_ts_config_map", "mapcfg maptokentype mapseqno mapdict"),
     ("pg_user_mappings", "umid srvid srvname umuser usename umoptions"),
+    ("ts_token_type", "tokid alias description"),
 ];
 
 /// What takes the place of a table in FROM: the query of the view that its name stands for.
 pub fn expand(factor: &mut TableFactor) {
-    let TableFactor::Table { name, alias, .. } = factor else { return };
+    let TableFactor::Table { name, alias, args, .. } = factor else { return };
     let Some(view) = last_part(name) else { return };
-    let Some(text) = query_of(schema(name).as_deref(), &view) else { return };
+    let Some(text) = query_of(schema(name).as_deref(), &view, &parameters(args)) else { return };
     let Some(mut query) = parsed(&text) else { return };
     let alias = alias.take().unwrap_or_else(|| TableAlias {
         explicit: true,
@@ -67,28 +71,29 @@ fn parsed(query: &str) -> Option<TableFactor> {
     select.from.pop().map(|table| table.relation)
 }
 
-fn query_of(schema: Option<&str>, view: &str) -> Option<String> {
+/// `parameters` are conditions on those of a function.
+fn query_of(schema: Option<&str>, view: &str, parameters: &str) -> Option<String> {
     match schema {
         Some("information_schema") => information(view),
         Some("pg_catalog") | None => {
-            EMPTY.iter().find(|(name, _)| *name == view).map(|(_, columns)| nothing(columns)).or_else(|| postgres(view))
+            let empty = EMPTY.iter().find(|(name, _)| *name == view);
+            empty.map(|(_, columns)| nothing(columns, parameters)).or_else(|| postgres(view))
         }
         Some(_) => None,
     }
 }
 
-fn nothing(columns: &str) -> String {
+fn nothing(columns: &str, parameters: &str) -> String {
     let column = |column: &str| {
         let (name, data_type) = column.split_once(':').unwrap_or((column, "TEXT"));
         format!("CAST(NULL AS {data_type}) AS {name}")
     };
     let columns: Vec<String> = columns.split(' ').map(column).collect();
-    format!("SELECT {} WHERE false", columns.join(", "))
+    format!("SELECT {} WHERE false{parameters}", columns.join(", "))
 }
 
 fn postgres(view: &str) -> Option<String> {
     let owner = "pg_get_userbyid(c.relowner)";
-    let objects = format!("{RELATIONS} LEFT JOIN pg_catalog.{OBJECTS} o ON o.oid = c.oid");
     Some(match view {
         "pg_tables" => format!(
             "SELECT n.nspname AS schemaname, c.relname AS tablename, {owner} AS tableowner, \
@@ -96,19 +101,18 @@ fn postgres(view: &str) -> Option<String> {
              c.relhastriggers AS hastriggers, c.relrowsecurity AS rowsecurity FROM {RELATIONS} WHERE c.relkind = 'r'"
         ),
         "pg_views" => format!(
-            "SELECT n.nspname AS schemaname, c.relname AS viewname, {owner} AS viewowner, o.definition AS definition \
-             FROM {objects} WHERE c.relkind = 'v'"
+            "SELECT n.nspname AS schemaname, c.relname AS viewname, {owner} AS viewowner, \
+             pg_get_viewdef(c.oid) AS definition FROM {RELATIONS} WHERE c.relkind = 'v'"
         ),
         "pg_matviews" => format!(
             "SELECT n.nspname AS schemaname, c.relname AS matviewname, {owner} AS matviewowner, \
              CAST(NULL AS TEXT) AS tablespace, c.relhasindex AS hasindexes, c.relispopulated AS ispopulated, \
-             o.definition AS definition FROM {objects} WHERE c.relkind = 'm'"
+             pg_get_viewdef(c.oid) AS definition FROM {RELATIONS} WHERE c.relkind = 'm'"
         ),
         "pg_indexes" => format!(
             "SELECT n.nspname AS schemaname, c.relname AS tablename, i.relname AS indexname, \
-             CAST(NULL AS TEXT) AS tablespace, k.index_definition AS indexdef FROM {RELATIONS} \
-             JOIN pg_catalog.pg_index x ON x.indrelid = c.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid \
-             JOIN pg_catalog.{COLUMNS} k ON k.indexrelid = x.indexrelid AND k.ord = 1"
+             CAST(NULL AS TEXT) AS tablespace, pg_get_indexdef(x.indexrelid) AS indexdef FROM {RELATIONS} \
+             JOIN {TABLES}.pg_index x ON x.indrelid = c.oid JOIN {TABLES}.pg_class i ON i.oid = x.indexrelid"
         ),
         "pg_settings" => settings(),
         _ => return None,
@@ -139,22 +143,22 @@ fn information(view: &str) -> Option<String> {
         ),
         "views" => format!(
             "SELECT {CATALOG} AS table_catalog, n.nspname AS table_schema, c.relname AS table_name, \
-             o.definition AS view_definition, 'NONE' AS check_option, 'NO' AS is_updatable, 'NO' AS is_insertable_into \
-             FROM {RELATIONS} JOIN pg_catalog.{OBJECTS} o ON o.oid = c.oid WHERE c.relkind = 'v'"
+             pg_get_viewdef(c.oid) AS view_definition, 'NONE' AS check_option, 'NO' AS is_updatable, 'NO' AS is_insertable_into \
+             FROM {RELATIONS} WHERE c.relkind = 'v'"
         ),
         "columns" => columns(),
         "table_constraints" => format!(
             "SELECT {CATALOG} AS constraint_catalog, n.nspname AS constraint_schema, r.conname AS constraint_name, \
              {CATALOG} AS table_catalog, n.nspname AS table_schema, c.relname AS table_name, \
              'PRIMARY KEY' AS constraint_type, 'NO' AS is_deferrable, 'NO' AS initially_deferred, 'NO' AS enforced \
-             FROM {RELATIONS} JOIN pg_catalog.pg_constraint r ON r.conrelid = c.oid WHERE r.contype = 'p'"
+             FROM {RELATIONS} JOIN {TABLES}.pg_constraint r ON r.conrelid = c.oid WHERE r.contype = 'p'"
         ),
         "key_column_usage" => format!(
             "SELECT {CATALOG} AS constraint_catalog, n.nspname AS constraint_schema, r.conname AS constraint_name, \
              {CATALOG} AS table_catalog, n.nspname AS table_schema, c.relname AS table_name, \
              k.column_name AS column_name, k.ord AS ordinal_position FROM {RELATIONS} \
-             JOIN pg_catalog.pg_constraint r ON r.conrelid = c.oid \
-             JOIN pg_catalog.{COLUMNS} k ON k.indexrelid = r.conindid WHERE r.contype = 'p'"
+             JOIN {TABLES}.pg_constraint r ON r.conrelid = c.oid \
+             JOIN {TABLES}.{COLUMNS} k ON k.indexrelid = r.conindid WHERE r.contype = 'p'"
         ),
         _ => return None,
     })
@@ -171,8 +175,8 @@ fn columns() -> String {
          ELSE format_type(a.atttypid, -1) END AS data_type, {}, \
          {CATALOG} AS udt_catalog, 'pg_catalog' AS udt_schema, t.typname AS udt_name, 'NO' AS is_identity, \
          'NEVER' AS is_generated, CASE c.relkind WHEN 'r' THEN 'YES' ELSE 'NO' END AS is_updatable \
-         FROM {RELATIONS} JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
-         LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+         FROM {RELATIONS} JOIN {TABLES}.pg_attribute a ON a.attrelid = c.oid \
+         LEFT JOIN {TABLES}.pg_type t ON t.oid = a.atttypid \
          WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm')",
         unknown.join(", ")
     )
@@ -206,6 +210,7 @@ mod tests {
         check("pg_catalog.pg_class", None);
         check("information_schema.schemata", None);
         check("public.pg_views", None);
+        check("pg_partition_tree($1)", Some(" WHERE false AND CAST($1 AS TEXT) IS NULL) AS pg_partition_tree"));
         for (view, _) in EMPTY {
             check(view, Some(&format!(" WHERE false) AS {view}")));
         }

@@ -223,7 +223,8 @@ impl Connection {
             }
             Request::Catalog { sql, parameters } => {
                 let door = Arc::clone(&self.door);
-                let (schema, batches) = self.wait_for(door.catalog.ask(&sql, &parameters), cancel).await??;
+                let asked = door.catalog.ask(&sql, &parameters, self.client.cancellable.key().0);
+                let (schema, batches) = self.wait_for(asked, cancel).await??;
                 Ok(Answer::Rows(Rows::ready(&schema, batches, "SELECT")))
             }
         }

@@ -6,16 +6,18 @@
 //! - `answer`, `running`: results on their way, each with its own bounded channel; a slow reader holds back its own query
 //!   and nothing else.
 //! - `types`, `encode`, `text`, `numeric`, `parameter`: values in both directions.
-//! - `catalog`, `catalog_keys`, `catalog_functions`, `catalog_rewrite`, `catalog_unfold`, `catalog_views`,
-//!   `asyncpg`: pg_catalog and information_schema.
+//! - `catalog`, `catalog_relations`, `catalog_keys`, `catalog_definitions`, `catalog_functions`, `catalog_rewrite`,
+//!   `catalog_unfold`, `catalog_views`, `asyncpg`: pg_catalog and information_schema.
 
 mod answer;
 mod asyncpg;
 mod attempts;
 mod cancel;
 mod catalog;
+mod catalog_definitions;
 mod catalog_functions;
 mod catalog_keys;
+mod catalog_relations;
 mod catalog_rewrite;
 mod catalog_unfold;
 mod catalog_views;

@@ -27,11 +27,19 @@ pub fn value(array: &dyn Array, row: usize, pg_type: &Type) -> String {
             array.as_primitive::<Float64Type>().value(row).to_string()
         }),
         DataType::Binary => format!("\\x{}", value_text(array, row)),
-        DataType::Timestamp(_, Some(_)) => value_text(array, row).replace('Z', "+00"),
+        DataType::Timestamp(_, _) => timestamp(array, row).replace('Z', "+00"),
         DataType::Interval(_) => interval(array, row),
         DataType::List(_) => list(&array.as_list::<i32>().value(row), &item_of(pg_type)),
         _ => value_text(array, row),
     }
+}
+
+/// A timestamp without what it has beyond microseconds, which PostgreSQL does not know and drivers do not read.
+fn timestamp(array: &dyn Array, row: usize) -> String {
+    let text = value_text(array, row);
+    let Some((whole, fraction)) = text.split_once('.') else { return text };
+    let (fraction, zone) = fraction.strip_suffix('Z').map_or((fraction, ""), |fraction| (fraction, "Z"));
+    format!("{whole}.{}{zone}", fraction.get(..6).unwrap_or(fraction))
 }
 
 /// Microseconds since 1970-01-01.
@@ -125,8 +133,15 @@ fn json(array: &dyn Array, row: usize) -> Value {
         DataType::Map(_, _) => {
             let entries = array.as_map().value(row);
             let (keys, values) = (entries.column(0), entries.column(1));
-            (0..entries.len()).map(|i| (value_text(keys, i), json(values, i))).collect()
+            (0..entries.len()).map(|i| (json_text(keys, i), json(values, i))).collect()
         }
-        _ => Value::String(value_text(array, row)),
+        _ => Value::String(json_text(array, row)),
+    }
+}
+
+fn json_text(array: &dyn Array, row: usize) -> String {
+    match array.data_type() {
+        DataType::Timestamp(_, _) => timestamp(array, row),
+        _ => value_text(array, row),
     }
 }
