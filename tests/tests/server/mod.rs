@@ -6,6 +6,7 @@ mod catalog;
 mod completion;
 mod crowd;
 mod drivers;
+mod errands;
 pub mod logins;
 mod psql;
 mod recovery;
