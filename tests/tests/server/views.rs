@@ -1,6 +1,7 @@
 //! Materialized views, through the clients that people use.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use eddyline_tests::program::run_sql;
 use eddyline_tests::server::Server;
@@ -209,6 +210,44 @@ fn a_view_whose_source_is_away_is_read_as_it_was_and_says_so() {
     wait_for_answer(&server, "SELECT names FROM top", "3");
     server.psql("DROP MATERIALIZED VIEW total");
     assert_eq!(server.psql("SHOW MATERIALIZED VIEWS"), "by_name\ntop");
+}
+
+/// Files of checkpoints below `folder` whose name ends with `from` get the ending `to` instead.
+fn rename_files(folder: &Path, from: &str, to: &str) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            rename_files(&path, from, to);
+        } else if let Some(stem) = path.to_string_lossy().strip_suffix(from) {
+            std::fs::rename(&path, format!("{stem}{to}")).expect("a writable folder");
+        }
+    }
+}
+
+#[test]
+fn a_view_whose_rows_cannot_be_loaded_is_recovering_and_says_why() {
+    let mut server = serving(
+        "CREATE TABLE numbers (id INT PRIMARY KEY, n INT); INSERT INTO numbers VALUES (1, 10), (2, 20);
+         CREATE MATERIALIZED VIEW total AS SELECT SUM(n) AS total FROM numbers; FLUSH",
+    );
+    wait_for("a checkpoint with the rows", LIMIT, || (server.psql("SELECT total FROM total") == "30").then_some(()));
+    server.kill();
+    let checkpoints = server.folder().join("data/checkpoints/views");
+    rename_files(&checkpoints, ".parquet", ".away");
+    server.start_again();
+    let begun = Instant::now();
+    let refused = server.psql_error("SELECT total FROM total");
+    let waited = begun.elapsed();
+    assert!(refused.contains("55000: view 'total' is recovering"), "{refused}");
+    assert!(refused.contains("DETAIL:  its job cannot start: ") && refused.contains("is damaged"), "{refused}");
+    assert!((Duration::from_secs(4)..Duration::from_secs(30)).contains(&waited), "{waited:?}");
+    assert_eq!(server.psql("SELECT SUM(n) FROM numbers"), "30", "the table is there");
+    rename_files(&checkpoints, ".away", ".parquet");
+    let rows = || {
+        let output = server.psql_command(&["-A", "-t", "-c", "SELECT total FROM total"]).output();
+        String::from_utf8_lossy(&output.expect("psql can be run").stdout).trim().to_string()
+    };
+    wait_for("the view to be loaded", LIMIT, || (rows() == "30").then_some(()));
 }
 
 #[test]
