@@ -129,11 +129,12 @@ fn a_message_has_the_size_that_was_given() {
 text = 'x' * 900_000
 assert connection.execute('SELECT CHAR_LENGTH(%s)', [text]).fetchone() == (900_000,)
 other = psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user='ada', autocommit=True)
-try:
-    other.execute('SELECT CHAR_LENGTH(%s)', ['x' * 1_100_000])
-    assert False
-except psycopg.OperationalError:
-    assert other.closed
+for parameter in ('x' * 1_100_000, 'x'):
+    try:
+        other.execute('SELECT CHAR_LENGTH(%s)', [parameter])
+        assert False
+    except psycopg.OperationalError:
+        pass
 assert connection.execute('SELECT 1').fetchone() == (1,)
 print('done')";
     assert_eq!(server.python(&format!("{COMMON}{script}")), "done");
