@@ -1,5 +1,7 @@
 //! The engine's error type: what went wrong, in words for a person, with a hint where there is something to do.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 /// Result of every fallible engine call.

@@ -153,11 +153,12 @@ impl Server {
         spawn(command).expect("python can be run")
     }
 
-    /// What a Java program prints; it must succeed. `PORT` is in its environment, the JDBC driver on its class path.
+    /// What a Java program prints; it must succeed. `PORT` and `FOLDER` are in its environment, the JDBC driver on its class
+    /// path.
     #[track_caller]
     pub fn java(&self, file: &str) -> String {
         let mut command = Command::new("java");
-        command.args(["-cp", jdbc_driver(), file]).env("PORT", self.port.to_string());
+        command.args(["-cp", jdbc_driver(), file]).env("PORT", self.port.to_string()).env("FOLDER", self.folder.path());
         text_of(&command.output().expect("java can be run"), file)
     }
 

@@ -1,15 +1,17 @@
 """Puts MySQL's server from Debian unstable, with the libraries that it needs, into a folder: fetch.py FOLDER
 
 FOLDER/bin has mariadbd and mariadb-install-db, which start it. Nothing is installed. With PATH=FOLDER/bin:$PATH the
-tests of the jdbc connector run against MySQL.
+tests of the jdbc connector run against MySQL. A package whose bytes are not those that Debian's list names is an error;
+the list itself comes over https.
 """
+import hashlib
 import os
 import re
 import subprocess
 import sys
 import urllib.request
 
-MIRROR = 'http://deb.debian.org/debian/'
+MIRROR = 'https://deb.debian.org/debian/'
 FIRST = ['mysql-server-core', 'mysql-common']
 
 RUN = '''#!/bin/bash
@@ -31,7 +33,7 @@ exec {folder}/bin/mariadbd --initialize-insecure --datadir="$data"
 
 
 def fields(block):
-    return dict(re.findall(r'^([A-Za-z-]+): (.*)$', block, re.M))
+    return dict(re.findall(r'^([A-Za-z0-9-]+): (.*)$', block, re.M))
 
 
 def packages():
@@ -45,6 +47,17 @@ def packages():
     return lambda name: by_name.get(name) or by_name.get(provided.get(name))
 
 
+def fetch(package, deb):
+    """Puts the package into the file `deb` unless it is there; ends everything when it is not what the list says."""
+    if not os.path.exists(deb):
+        urllib.request.urlretrieve(MIRROR + package['Filename'], deb)
+    with open(deb, 'rb') as file:
+        found = hashlib.file_digest(file, 'sha256').hexdigest()
+    if found != package['SHA256']:
+        os.remove(deb)
+        sys.exit(f"{deb} has SHA256 {found}, not {package['SHA256']}; it is removed")
+
+
 def main(folder):
     root, find, wanted, seen = os.path.join(folder, 'root'), packages(), list(FIRST), set()
     os.makedirs(root, exist_ok=True)
@@ -56,8 +69,7 @@ def main(folder):
             continue
         seen.add(name)
         deb = os.path.join(folder, os.path.basename(package['Filename']))
-        if not os.path.exists(deb):
-            urllib.request.urlretrieve(MIRROR + package['Filename'], deb)
+        fetch(package, deb)
         subprocess.run(['dpkg-deb', '-x', deb, root], check=True)
         needs = package.get('Depends', '') + ',' + package.get('Pre-Depends', '')
         wanted += [word[0] for word in (re.findall(r'[a-z0-9.+-]+', need) for need in needs.split(',')) if word]

@@ -36,7 +36,7 @@ pub fn startup(user: &str) -> Vec<u8> {
     [&i32::try_from(body.len() + 4).expect("a short message").to_be_bytes()[..], &body].concat()
 }
 
-/// Resident memory of the server.
+/// Resident memory of the server, which has executed a statement before.
 pub fn memory_kib(server: &Server) -> u64 {
     let pid = server.process_id();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
@@ -45,19 +45,71 @@ pub fn memory_kib(server: &Server) -> u64 {
 }
 
 #[test]
-fn huge_and_nonsensical_frames_before_login_are_refused() {
-    let server = Server::start();
+fn huge_and_nonsensical_frames_before_login_are_refused_at_once() {
+    // Only the frame can be the reason for the end: the time for a login is far longer than the test.
+    let server = Server::start_with(&["--login-timeout", "3600"]);
+    assert_eq!(server.psql("SELECT 1"), "1");
     let before = memory_kib(&server);
-    for head in [[0x7f, 0xff, 0xff, 0xff], [0, 0, 0, 3], [0xff, 0xff, 0xff, 0xff], *b"GET "] {
+    let refusals = [
+        (&[0x7f, 0xff, 0xff, 0xff][..], "expected max 10000"),
+        (&[0, 0, 0x27, 0x11], "expected max 10000"),
+        (&[0, 0, 0, 3], "08P01"),
+        (&[0xff, 0xff, 0xff, 0xff], "08P01"),
+        (b"GET ", "expected max 10000"),
+    ];
+    for (head, reason) in refusals {
         let mut stream = connect(&server);
-        stream.write_all(&head).expect("a socket");
-        // Whether the server still listens does not matter.
-        let _ = stream.write_all(&[b'x'; 20_000]);
-        until_closed(stream);
+        // The rest of the frame does not come: its length is enough.
+        stream.write_all(head).expect("a socket");
+        stream.write_all(&[0, 3, 0, 0]).expect("a socket");
+        let said = until_closed(stream);
+        assert!(said.contains("08P01") && said.contains(reason), "{head:?}: {said}");
     }
+    // A frame of the largest size is waited for.
+    let mut largest = connect(&server);
+    largest.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    largest.write_all(&[0, 0, 0x27, 0x10, 0, 3, 0, 0]).expect("a socket");
+    let waiting = largest.read(&mut [0; 1]).expect_err("the server waits");
+    assert_eq!(waiting.kind(), ErrorKind::WouldBlock);
     assert_eq!(server.psql("SELECT 1"), "1");
     let grown = memory_kib(&server).saturating_sub(before);
-    assert!(grown < 100_000, "{grown} KiB");
+    assert!(grown < 20_000, "{grown} KiB");
+}
+
+/// The sockets of many that each send as much as the server takes of what they have announced.
+fn senders(server: &Server, count: usize, head: &[u8], announced: usize) -> Vec<TcpStream> {
+    let one = || {
+        let mut stream = connect(server);
+        stream.write_all(&startup("ada")).expect("a socket");
+        let mut answer = [0; 24];
+        stream.read_exact(&mut answer).expect("the server asks for a password");
+        assert_eq!(&answer[..], b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0");
+        let length = i32::try_from(announced + 4).expect("a length").to_be_bytes();
+        stream.write_all(&[b"p", &length[..], head].concat()).expect("a socket");
+        stream
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+#[test]
+fn huge_frames_in_the_place_of_a_password_are_refused_by_their_length() {
+    let folder = super::logins::folder();
+    let server = Server::start_in(folder, &["--user-file", "users", "--login-timeout", "3600"]);
+    let before = memory_kib(&server);
+    for announced in [10_000, 60_000_000, 0x7fff_fff0] {
+        for mut stream in senders(&server, 30, b"SCRAM-SHA-256\0", announced) {
+            // Whether the server still listens does not matter.
+            let _ = stream.write_all(&[b'x'; 100_000]);
+            let said = until_closed(stream);
+            assert!(said.is_empty() || said.contains("28P01"), "{said}");
+        }
+    }
+    let grown = memory_kib(&server).saturating_sub(before);
+    assert!(grown < 20_000, "{grown} KiB");
+    // Smaller ones are waited for.
+    let mut waiting = senders(&server, 1, b"SCRAM-SHA-256\0", 9_000).remove(0);
+    waiting.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    assert_eq!(waiting.read(&mut [0; 1]).expect_err("the server waits").kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -130,19 +182,30 @@ fn a_reader_that_stops_reading_stops_nobody_else() {
 
 #[test]
 fn one_byte_after_the_other_is_no_login() {
-    let server = Server::start_with(&["--login-timeout", "2"]);
-    let mut slow = connect(&server);
-    slow.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    const SLOW: usize = 300;
+    let server = Server::start_with(&["--login-timeout", "3", "--max-connections", "400"]);
+    assert_eq!(server.psql("SELECT 1"), "1");
+    let before = memory_kib(&server);
+    let mut slow: Vec<TcpStream> = (0..SLOW).map(|_| connect(&server)).collect();
+    slow.iter().for_each(|stream| stream.set_nonblocking(true).expect("a socket"));
     let begun = std::time::Instant::now();
-    // A byte, then a wait for whatever the server says: long before the message is complete, the end.
-    let message = startup(&"a".repeat(500));
-    let sent = message.iter().take_while(|byte| {
-        let written = slow.write_all(&[**byte]).is_ok();
-        let waiting = matches!(slow.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock);
-        written && waiting
+    // A byte each, then a wait for whatever the server says: long before the messages are complete, the end.
+    let message = startup(&"a".repeat(9_000));
+    let mut sent = 0;
+    wait_for("the end of all slow logins", LIMIT, || {
+        let byte = &message[sent..=sent];
+        sent += 1;
+        slow.retain_mut(|stream| {
+            let written = stream.write_all(byte).is_ok();
+            written && matches!(stream.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+        });
+        if begun.elapsed() < Duration::from_secs(2) {
+            assert_eq!((slow.len(), server.psql("SELECT 1").as_str()), (SLOW, "1"), "they wait, and others are served");
+        }
+        slow.is_empty().then_some(())
     });
-    let sent = sent.count();
-    assert!(sent > 0 && sent < 100, "{sent} bytes of {}", message.len());
-    assert!(begun.elapsed() >= Duration::from_secs(2) && begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    let grown = memory_kib(&server).saturating_sub(before);
+    assert!(grown < 30_000, "{grown} KiB");
     assert_eq!(server.psql("SELECT 1"), "1");
 }

@@ -83,32 +83,67 @@ fn thousands_of_idle_sockets_take_no_memory_and_keep_nobody_out() {
     assert!(grown < GROWTH_KIB, "{grown} KiB");
 }
 
+/// Reads messages until the server waits for a statement; gives the number and the secret that cancel its statements.
+fn cancel_key(stream: &mut TcpStream) -> [i32; 2] {
+    let mut key = [0; 2];
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).expect("a message");
+        let [kind, length @ ..] = head;
+        let mut body = vec![0; i32::from_be_bytes(length) as usize - 4];
+        stream.read_exact(&mut body).expect("a message");
+        let word = |at: usize| i32::from_be_bytes(body[at..at + 4].try_into().expect("four bytes"));
+        match kind {
+            b'K' => key = [word(0), word(4)],
+            b'Z' => return key,
+            _ => {}
+        }
+    }
+}
+
 #[test]
-fn a_flood_of_cancel_requests_cancels_nothing() {
+fn of_a_flood_of_cancel_requests_only_the_right_one_cancels() {
     let server = Server::start_with(&["--http", "127.0.0.1:0"]);
     let endpoint = Endpoint::announced(|| server.output());
     server.psql(TABLES);
     let mut reader = connect(&server);
+    reader.write_all(&startup("ada")).expect("a socket");
+    let [number, secret] = cancel_key(&mut reader);
     let query = b"SELECT k FROM ticks\0";
     let length = u8::try_from(query.len() + 4).expect("a short message");
-    let message = [&startup("ada")[..], &[b'Q', 0, 0, 0, length], query].concat();
-    reader.write_all(&message).expect("a socket");
+    reader.write_all(&[&[b'Q', 0, 0, 0, length], &query[..]].concat()).expect("a socket");
     wait_for("the query", LIMIT, || (metric(&endpoint, "eddyline_queries") == 1).then_some(()));
     let before = memory_kib(&server);
-    const FLOOD: i32 = 3_000;
-    for guess in 0..FLOOD {
-        let mut stream = connect(&server);
-        // Length 16, the code of cancel requests, a connection that exists, a secret that does not.
-        let words = [16, 80_877_102, guess % 4, guess];
-        let request: Vec<u8> = words.iter().flat_map(|word| i32::to_be_bytes(*word)).collect();
-        stream.write_all(&request).expect("a socket");
-        assert_eq!(until_closed(stream), "", "nobody learns whether it fits");
+    const WAVES: i32 = 10;
+    const WAVE: i32 = 300;
+    // Length 16, the code of cancel requests, a connection, a secret.
+    let request = |number: i32, secret: i32| {
+        [16, 80_877_102, number, secret].iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>()
+    };
+    for wave in 0..WAVES {
+        // All of a wave are there before the first says anything.
+        let mut streams: Vec<TcpStream> = (0..WAVE).map(|_| connect(&server)).collect();
+        for (guess, stream) in (wave * WAVE..).zip(&mut streams) {
+            // Connections that exist, secrets that do not.
+            let guessed = if guess == secret { guess - 1 } else { guess };
+            stream.write_all(&request(number - guess % 2, guessed)).expect("a socket");
+        }
+        for stream in streams {
+            assert_eq!(until_closed(stream), "", "nobody learns whether it fits");
+        }
+        assert_eq!(server.psql("SELECT 1"), "1");
     }
-    assert_eq!(metric(&endpoint, "eddyline_pg_cancels_total"), FLOOD as u64);
+    assert_eq!(metric(&endpoint, "eddyline_pg_cancels_total"), (WAVES * WAVE) as u64);
     assert_eq!(metric(&endpoint, "eddyline_queries"), 1, "the query goes on");
     let mut bytes = [0; 4096];
     assert!(reader.read(&mut bytes).expect("rows") > 0);
     let grown = memory_kib(&server).saturating_sub(before);
     assert!(grown < GROWTH_KIB, "{grown} KiB");
+    let mut streams: Vec<TcpStream> = (0..WAVE).map(|_| connect(&server)).collect();
+    for (guess, stream) in streams.iter_mut().enumerate() {
+        let guessed = if guess == 150 { secret } else { secret.wrapping_add(guess as i32 + 1) };
+        stream.write_all(&request(number, guessed)).expect("a socket");
+    }
+    wait_for("the right one to cancel", LIMIT, || (metric(&endpoint, "eddyline_queries") == 0).then_some(()));
     assert_eq!(server.psql("SELECT 1"), "1");
 }

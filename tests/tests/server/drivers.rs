@@ -101,24 +101,6 @@ print('ok')"
 }
 
 #[test]
-fn psycopg_streams_rows_as_they_come() {
-    let server = Server::start();
-    server.psql(TABLES);
-    let script = format!(
-        "{CONNECT}
-import psycopg
-with psycopg.connect(host='127.0.0.1', port=port, user='ada', autocommit=True) as c:
-    seen = 0
-    for row in c.cursor().stream('SELECT k FROM ticks'):
-        seen += 1
-        if seen == 100:
-            break
-print(seen)"
-    );
-    assert_eq!(server.python(&script), "100");
-}
-
-#[test]
 fn asyncpg_infers_parameters_and_reads_binary() {
     let server = Server::start();
     server.psql(TABLES);

@@ -5,8 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use eddyline_tests::http::Endpoint;
 use eddyline_tests::program::run;
 use eddyline_tests::server::Server;
+
+use super::abuse::memory_kib;
 
 /// A folder with a file of users, and a certificate for `localhost` with its key.
 pub fn folder() -> tempfile::TempDir {
@@ -97,6 +100,48 @@ known, unknown = (statistics.median(pair[i][1] for pair in guesses) for i in (0,
 assert 0.2 < known / unknown < 5, (known, unknown)
 print(attempt('ada', 'enchantress')[0], attempt('bob', 'builder')[0])";
     assert_eq!(server.python(script), "False True", "ten failures a minute; others are let in");
+}
+
+/// Eight guessers with fifty wrong passwords each, every other one for a user that does not exist; bob comes in meanwhile.
+const GUESSERS: &str = "
+import os, psycopg, threading
+def enter(user, password):
+    return psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user=user, password=password)
+wrong = []
+def guess(guesser):
+    for number in range(50):
+        user = 'ada' if number % 2 else f'user{guesser}-{number}'
+        try:
+            enter(user, f'guess {number}')
+        except psycopg.OperationalError as error:
+            wrong.append('password authentication failed' in str(error))
+threads = [threading.Thread(target=guess, args=(guesser,)) for guesser in range(8)]
+[thread.start() for thread in threads]
+served = 0
+while any(thread.is_alive() for thread in threads):
+    with enter('bob', 'builder') as c:
+        served += c.execute('SELECT 1').fetchone()[0]
+print(len(wrong), all(wrong), served >= 5)";
+
+#[test]
+fn hundreds_of_wrong_passwords_take_no_memory_and_keep_nobody_else_out() {
+    let folder = folder();
+    fs::write(folder.path().join("users"), "ada:enchantress\nbob:builder\n").expect("a writable file");
+    let server = Server::start_in(folder, &["--user-file", "users", "--http", "127.0.0.1:0"]);
+    let endpoint = Endpoint::announced(|| server.output());
+    assert_eq!(
+        server.python(
+            "import os, psycopg
+psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user='bob', password='builder').execute('SELECT 1')"
+        ),
+        ""
+    );
+    let before = memory_kib(&server);
+    assert_eq!(server.python(GUESSERS), "400 True True");
+    let metrics = endpoint.get("/metrics").body;
+    assert!(metrics.contains("\neddyline_pg_logins_failed_total 400\n"), "{metrics}");
+    let grown = memory_kib(&server).saturating_sub(before);
+    assert!(grown < 30_000, "{grown} KiB");
 }
 
 #[track_caller]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use eddyline_tests::http::Endpoint;
 use eddyline_tests::server::Server;
-use eddyline_tests::services::kafka;
+use eddyline_tests::services::kafka::{self, Kafka};
 use eddyline_tests::services::process::wait_for;
 
 use super::TABLES;
@@ -12,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 const WORDS: usize = 37;
 
 /// Counts the words of a topic into a SQLite file.
-fn counting(topic: &str) -> String {
+fn counting(broker: &Kafka, topic: &str) -> String {
     format!(
         "CREATE TABLE words (word STRING) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'raw',
            'properties.bootstrap.servers' = '{}', 'scan.startup.mode' = 'earliest-offset');
@@ -22,13 +23,21 @@ fn counting(topic: &str) -> String {
          SET 'execution.checkpointing.interval' = '200 ms';
          SET 'pipeline.name' = 'counting';
          INSERT INTO wc SELECT word, COUNT(*) FROM long_words GROUP BY word;",
-        kafka::shared().bootstrap()
+        broker.bootstrap()
     )
 }
 
-fn produce(topic: &str, count: usize) {
+fn produce(broker: &Kafka, topic: &str, count: usize) {
     let words: Vec<String> = (0..count).map(|i| format!("word{}", i % WORDS)).collect();
-    kafka::shared().produce_lines(topic, 2, words);
+    broker.produce_lines(topic, 2, words);
+}
+
+/// The table that the job of [`counting`] writes.
+fn make_table(server: &Server) {
+    server.python(
+        "import os, sqlite3; sqlite3.connect(os.environ['FOLDER'] + '/wc.db').execute(\
+                   'CREATE TABLE wc (word TEXT PRIMARY KEY, cnt BIGINT)')",
+    );
 }
 
 /// The sum of all counts and the number of words, as SQLite has them.
@@ -57,20 +66,18 @@ fn wait_for_checkpoint(server: &Server, newest: u64) {
 
 #[test]
 fn a_killed_server_comes_back_with_catalog_views_and_jobs_that_go_on() {
-    let topic = kafka::shared().fresh_topic("words", 2);
-    produce(&topic, 20_000);
+    let broker = kafka::shared();
+    let topic = broker.fresh_topic("words", 2);
+    produce(broker, &topic, 20_000);
     let mut server = Server::start();
-    server.python(
-        "import os, sqlite3; sqlite3.connect(os.environ['FOLDER'] + '/wc.db').execute(\
-                   'CREATE TABLE wc (word TEXT PRIMARY KEY, cnt BIGINT)')",
-    );
+    make_table(&server);
     server.psql("CREATE TABLE forgotten (a INT) WITH ('connector' = 'blackhole'); DROP TABLE forgotten");
-    let id = server.psql(&counting(&topic));
+    let id = server.psql(&counting(broker, &topic));
     wait_for_checkpoint(&server, 1);
     for round in 0..3 {
-        produce(&topic, 10_000);
+        produce(broker, &topic, 10_000);
         server.kill();
-        produce(&topic, 10_000);
+        produce(broker, &topic, 10_000);
         server.start_again();
         server.wait_for_status("counting", "RUNNING");
         assert_eq!(job(&server, "counting")[0], id, "the job keeps its id");
@@ -87,6 +94,39 @@ fn a_killed_server_comes_back_with_catalog_views_and_jobs_that_go_on() {
     server.kill();
     server.start_again();
     assert_eq!(server.psql("SHOW JOBS"), "", "a job that was stopped stays away");
+}
+
+#[test]
+fn jobs_whose_broker_is_away_when_the_server_starts_go_on_when_it_is_back() {
+    let broker = Kafka::start();
+    let topic = broker.fresh_topic("words", 2);
+    produce(&broker, &topic, 1_000);
+    let mut server = Server::start_with(&["--http", "127.0.0.1:0"]);
+    make_table(&server);
+    let id = server.psql(&counting(&broker, &topic));
+    server.psql("CREATE MATERIALIZED VIEW total AS SELECT COUNT(*) AS n FROM long_words");
+    let in_view = |server: &Server, rows: &str| {
+        wait_for("the rows in the view", LIMIT, || (server.psql("SELECT n FROM total") == rows).then_some(()));
+    };
+    in_view(&server, "1000");
+    wait_for_checkpoint(&server, 1);
+    server.kill();
+    broker.stop();
+    server.start_again();
+    let endpoint = Endpoint::announced(|| server.output());
+    server.wait_for_status("counting", "RESTARTING");
+    let health = wait_for("both jobs to be missed", LIMIT, || {
+        let health = endpoint.get("/health");
+        (health.status == 503 && health.body.contains(".total'")).then_some(health.body)
+    });
+    assert!(health.contains("job 'counting' is restarting"), "{health}");
+    assert!(!job(&server, "counting")[7].is_empty(), "it says what it lacks: {:?}", job(&server, "counting"));
+    broker.restart(Duration::ZERO);
+    produce(&broker, &topic, 1_000);
+    wait_for("the words to be counted", LIMIT, || (counted(&server) == format!("(2000, {WORDS})")).then_some(()));
+    in_view(&server, "2000");
+    assert_eq!(job(&server, "counting")[..3], [id, "counting".to_string(), "RUNNING".to_string()]);
+    wait_for("the server to be healthy", LIMIT, || (endpoint.get("/health").status == 200).then_some(()));
 }
 
 #[test]

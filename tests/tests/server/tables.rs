@@ -137,10 +137,10 @@ fn views_and_jobs_read_tables_and_flush_waits_for_them() {
     assert_eq!(server.psql("SELECT COUNT(*) FROM prices"), "0", "a new table has nothing of the old one");
 }
 
-/// Two writers until they are killed with the server: one adds numbered rows, one moves amounts between two accounts. What was
-/// answered is noted in files.
+/// Two writers until the server is killed: one adds numbered rows, one moves amounts between two accounts. What was answered
+/// is noted in files. Nothing but the loss of the connection ends a writer well.
 const WRITERS: &str = r#"
-import os, random, threading, psycopg
+import os, random, threading, traceback, psycopg
 folder = os.environ['FOLDER']
 def connect(): return psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user='ada', autocommit=True)
 def add():
@@ -150,14 +150,19 @@ def add():
             c.execute('INSERT INTO numbered VALUES (%s, %s)', (number, 'x' * (number % 300)))
             print(number, file=note, flush=True)
 def move():
-    with connect() as c:
+    with connect() as c, open(folder + '/moved', 'a') as note:
         while True:
             a, b = random.sample(range(10), 2)
             c.execute('UPDATE accounts SET balance = balance + CASE id WHEN %s THEN %s ELSE %s END WHERE id IN (%s, %s)',
                       (a, 7, -7, a, b))
+            print(a, b, file=note, flush=True)
 def survive(work):
     try: work()
-    except psycopg.OperationalError: pass
+    except Exception as error:
+        # A server that is gone has no SQLSTATE.
+        if not isinstance(error, psycopg.OperationalError) or error.sqlstate:
+            traceback.print_exc()
+            os._exit(1)
 threads = [threading.Thread(target=survive, args=(work,)) for work in (add, move)]
 [t.start() for t in threads]
 [t.join() for t in threads]
@@ -173,10 +178,11 @@ fn what_was_answered_is_there_after_every_kill_and_nothing_is_there_in_part() {
          CREATE MATERIALIZED VIEW total AS SELECT SUM(balance) AS s, SUM(balance * balance) AS moved FROM accounts;
          CREATE MATERIALIZED VIEW highest AS SELECT MAX(id) AS id, COUNT(*) AS n FROM numbered",
     );
-    let added = server.folder().join("added");
-    let noted = || fs::read_to_string(&added).unwrap_or_default().lines().count() as u64;
+    let (added, moved) = (server.folder().join("added"), server.folder().join("moved"));
+    let lines = |path| fs::read_to_string(path).unwrap_or_default().lines().count() as u64;
+    let noted = || lines(&added);
     for round in 0..6_u64 {
-        let before = noted();
+        let (before, moved_before) = (noted(), lines(&moved));
         let mut writers = server.start_python(WRITERS);
         let mut looks = 0;
         wait_for("some rows to be written", LIMIT, || {
@@ -184,10 +190,13 @@ fn what_was_answered_is_there_after_every_kill_and_nothing_is_there_in_part() {
             let seen = server.psql("SELECT s FROM total");
             assert!(["0", ""].contains(&seen.as_str()), "a view of accounts that are out of balance: {seen}");
             looks += 1;
-            (noted() > before + 100 + 37 * round && looks > 3).then_some(())
+            let enough = noted() > before + 100 + 37 * round && lines(&moved) > moved_before + 20 && looks > 3;
+            // What has ended writers before the server is told below.
+            (enough || writers.try_wait().expect("a child of ours").is_some()).then_some(())
         });
         server.kill();
-        assert!(writers.wait().is_ok());
+        let ended = writers.wait_with_output().expect("a child of ours");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         server.start_again();
         // The note of the last answer may have been lost, the answer of the last statement too.
         let (answered, kept) =
@@ -205,7 +214,9 @@ fn what_was_answered_is_there_after_every_kill_and_nothing_is_there_in_part() {
     server.psql("FLUSH");
     let highest = server.psql("SELECT id, n FROM highest");
     assert_eq!(highest, server.psql("SELECT MAX(id), COUNT(*) FROM numbered"));
-    assert_eq!(server.psql("SELECT moved FROM total"), server.psql("SELECT SUM(balance * balance) FROM accounts"));
+    let spread = server.psql("SELECT SUM(balance * balance) FROM accounts");
+    assert!(spread != "0", "the accounts are as they were");
+    assert_eq!(server.psql("SELECT moved FROM total"), spread);
 }
 
 #[test]

@@ -1,16 +1,14 @@
 //! Materialized views, through the clients that people use.
 
-use std::process::Child;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use eddyline_tests::program::run_sql;
 use eddyline_tests::server::Server;
-use eddyline_tests::services::kafka::{self, Kafka};
+use eddyline_tests::services::kafka::Kafka;
 use eddyline_tests::services::process::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(120);
-const ROWS: usize = 1_000_000;
-const ACCOUNTS: usize = 1000;
 
 /// A view of constants, and one on top of it.
 const SMALL: &str = "
@@ -19,13 +17,13 @@ CREATE MATERIALIZED VIEW by_name AS SELECT name, COUNT(*) AS cnt, SUM(n) AS tota
 CREATE MATERIALIZED VIEW top (biggest, names) AS SELECT MAX(total), COUNT(*) FROM by_name;
 ";
 
-fn serving(sql: &str) -> Server {
+pub fn serving(sql: &str) -> Server {
     let server = Server::start();
     server.psql(sql);
     server
 }
 
-fn wait_for_answer(server: &Server, sql: &str, wanted: &str) {
+pub fn wait_for_answer(server: &Server, sql: &str, wanted: &str) {
     wait_for(&format!("{sql} to give {wanted}"), LIMIT, || (server.psql(sql) == wanted).then_some(()));
 }
 
@@ -34,115 +32,6 @@ fn job_of(server: &Server, view: &str) -> String {
     let jobs = server.psql("SHOW JOBS");
     let job = jobs.lines().find(|line| line.split('|').nth(1).is_some_and(|name| name.ends_with(&format!(".{view}"))));
     job.and_then(|line| line.split('|').next()).expect("the job of a view is listed").to_string()
-}
-
-/// Transfers between accounts as CSV lines, always the same ones.
-fn transfers() -> impl Iterator<Item = (usize, usize, i64)> {
-    let mut state = 7_u64;
-    let mut next = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    std::iter::repeat_with(move || (next(ACCOUNTS as u64) as usize, next(ACCOUNTS as u64) as usize, next(1000) as i64))
-}
-
-fn produce(topic: &str, from: usize, count: usize) {
-    let line = |(payer, payee, amount): (usize, usize, i64)| format!("{payer},{payee},{amount}");
-    kafka::shared().produce_lines(topic, 4, transfers().skip(from).take(count).map(line));
-}
-
-fn bank(topic: &str) -> String {
-    format!(
-        "CREATE TABLE transfers (payer INT, payee INT, amount BIGINT) WITH ('connector' = 'kafka',
-           'topic' = '{topic}', 'format' = 'csv', 'properties.bootstrap.servers' = '{}',
-           'scan.startup.mode' = 'earliest-offset');
-         SET 'parallelism.default' = '2';
-         CREATE MATERIALIZED VIEW balances AS
-           SELECT account, SUM(amount) AS balance, COUNT(*) AS moves FROM (
-             SELECT payer AS account, -amount AS amount FROM transfers
-             UNION ALL SELECT payee AS account, amount FROM transfers) GROUP BY account;
-         CREATE MATERIALIZED VIEW sides AS
-           SELECT balance < 0 AS owes, COUNT(*) AS accounts, SUM(balance) AS total FROM balances GROUP BY balance < 0;",
-        kafka::shared().bootstrap()
-    )
-}
-
-/// Reads both views all the time, also while the server is away: what is in them adds up to nothing, and what was seen
-/// once stays. Ends when all is there; prints how often it has read.
-const READER: &str = "
-import os, time, psycopg
-ROWS, reads, seen, told = 1000000, 0, 0, False
-while seen < 2 * ROWS:
-    try:
-        with psycopg.connect(host='127.0.0.1', port=os.environ['PORT'], user='ada', autocommit=True) as connection:
-            while seen < 2 * ROWS:
-                row = connection.execute('SELECT SUM(balance), SUM(moves), COUNT(*) FROM balances').fetchone()
-                balance, moves, accounts = (value or 0 for value in row)
-                assert balance == 0, f'{balance} came from nowhere after {moves} moves'
-                assert moves % 2 == 0 and accounts <= 1000, row
-                assert moves >= seen, f'{moves} after {seen}'
-                seen, reads = moves, reads + 1
-                total = connection.execute('SELECT SUM(total) FROM sides').fetchone()[0] or 0
-                assert total == 0, f'{total} in the view on the view'
-                if not told and seen > 0:
-                    print('begun', flush=True)
-                    told = True
-    except psycopg.OperationalError:
-        time.sleep(0.02)
-    except psycopg.Error as error:
-        assert error.sqlstate == '55000', error
-print('reads', reads)
-";
-
-fn finish(reader: Child) -> String {
-    let output = reader.wait_with_output().expect("a child of ours");
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "the reader failed:\n{errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// What the views must hold in the end: per account its balance and how often it came.
-fn expected() -> Vec<(i64, i64)> {
-    let mut accounts = vec![(0_i64, 0_i64); ACCOUNTS];
-    for (payer, payee, amount) in transfers().take(ROWS) {
-        accounts[payer] = (accounts[payer].0 - amount, accounts[payer].1 + 1);
-        accounts[payee] = (accounts[payee].0 + amount, accounts[payee].1 + 1);
-    }
-    accounts
-}
-
-#[test]
-fn views_of_a_killed_server_come_back_and_no_reader_ever_sees_a_part() {
-    let topic = kafka::shared().fresh_topic("transfers", 4);
-    produce(&topic, 0, ROWS / 2);
-    let mut server = serving(&bank(&topic));
-    let reader = server.start_python(READER);
-    let moves = |server: &Server| server.psql("SELECT SUM(moves) FROM balances").parse::<usize>().unwrap_or(0);
-    for kill in 0..3 {
-        wait_for("rows in the view", LIMIT, || (moves(&server) > 100_000 * kill).then_some(()));
-        server.kill();
-        produce(&topic, ROWS / 2 + kill * (ROWS / 8), ROWS / 8);
-        server.start_again();
-        wait_for("the server to say from where", LIMIT, || {
-            let said = server.output().matches("resuming materialized view balances from checkpoint ").count();
-            (said == kill + 1).then_some(())
-        });
-    }
-    produce(&topic, ROWS / 2 + 3 * (ROWS / 8), ROWS / 8);
-    let output = finish(reader);
-    assert!(output.contains("begun"), "the reader has read before the end: {output}");
-    let accounts = expected();
-    let lines: Vec<String> = accounts.iter().enumerate().map(|(n, (b, m))| format!("{n}|{b}|{m}")).collect();
-    assert_eq!(server.psql("SELECT account, balance, moves FROM balances ORDER BY account"), lines.join("\n"));
-    let side = |owes: bool| {
-        let of: Vec<i64> = accounts.iter().map(|(balance, _)| *balance).filter(|b| (*b < 0) == owes).collect();
-        format!("{}|{}|{}", if owes { "t" } else { "f" }, of.len(), of.iter().sum::<i64>())
-    };
-    wait_for_answer(
-        &server,
-        "SELECT owes, accounts, total FROM sides ORDER BY owes",
-        &format!("{}\n{}", side(false), side(true)),
-    );
 }
 
 #[test]
@@ -321,6 +210,44 @@ fn a_view_whose_source_is_away_is_read_as_it_was_and_says_so() {
     wait_for_answer(&server, "SELECT names FROM top", "3");
     server.psql("DROP MATERIALIZED VIEW total");
     assert_eq!(server.psql("SHOW MATERIALIZED VIEWS"), "by_name\ntop");
+}
+
+/// Files of checkpoints below `folder` whose name ends with `from` get the ending `to` instead.
+fn rename_files(folder: &Path, from: &str, to: &str) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            rename_files(&path, from, to);
+        } else if let Some(stem) = path.to_string_lossy().strip_suffix(from) {
+            std::fs::rename(&path, format!("{stem}{to}")).expect("a writable folder");
+        }
+    }
+}
+
+#[test]
+fn a_view_whose_rows_cannot_be_loaded_is_recovering_and_says_why() {
+    let mut server = serving(
+        "CREATE TABLE numbers (id INT PRIMARY KEY, n INT); INSERT INTO numbers VALUES (1, 10), (2, 20);
+         CREATE MATERIALIZED VIEW total AS SELECT SUM(n) AS total FROM numbers; FLUSH",
+    );
+    wait_for("a checkpoint with the rows", LIMIT, || (server.psql("SELECT total FROM total") == "30").then_some(()));
+    server.kill();
+    let checkpoints = server.folder().join("data/checkpoints/views");
+    rename_files(&checkpoints, ".parquet", ".away");
+    server.start_again();
+    let begun = Instant::now();
+    let refused = server.psql_error("SELECT total FROM total");
+    let waited = begun.elapsed();
+    assert!(refused.contains("55000: view 'total' is recovering"), "{refused}");
+    assert!(refused.contains("DETAIL:  its job cannot start: ") && refused.contains("is damaged"), "{refused}");
+    assert!((Duration::from_secs(4)..Duration::from_secs(30)).contains(&waited), "{waited:?}");
+    assert_eq!(server.psql("SELECT SUM(n) FROM numbers"), "30", "the table is there");
+    rename_files(&checkpoints, ".away", ".parquet");
+    let rows = || {
+        let output = server.psql_command(&["-A", "-t", "-c", "SELECT total FROM total"]).output();
+        String::from_utf8_lossy(&output.expect("psql can be run").stdout).trim().to_string()
+    };
+    wait_for("the view to be loaded", LIMIT, || (rows() == "30").then_some(()));
 }
 
 #[test]
