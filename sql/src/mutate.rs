@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use datafusion_expr::LogicalPlan;
-use eddyline_engine::relation::{Edit, OnDuplicate, Relation, RelationKind, Table};
+use eddyline_engine::relation::{Edit, OnDuplicate, Relation, RelationKind, Shard, Table};
 use eddyline_engine::runtime::{Job, StopMode};
 use eddyline_engine::{ChangelogBatch, interrupt};
 use sqlparser::ast::{Expr, Ident, SelectItem, SetExpr};
@@ -161,7 +161,7 @@ impl Session {
         let job = Job::start(pipeline.dataflow, self.query_config("insert")?)?;
         self.engine.jobs().add_query(new_id(), job.clone());
         let mut rows = result.shard();
-        let read = collect_changes(&changes, |batch| rows.write(batch));
+        let read = read_all(&changes, &mut rows);
         drop(changes);
         if read.is_err() {
             job.stop(StopMode::Cancel);
@@ -175,14 +175,11 @@ impl Session {
     }
 }
 
-/// Hands all changes to `take`, unless the user has enough of waiting for them.
-fn collect_changes(
-    changes: &Receiver<ChangelogBatch>,
-    mut take: impl FnMut(&ChangelogBatch) -> eddyline_engine::Result<()>,
-) -> eddyline_engine::Result<()> {
+/// Applies all changes to `rows`, unless the user has enough of waiting for them.
+fn read_all(changes: &Receiver<ChangelogBatch>, rows: &mut Shard) -> eddyline_engine::Result<()> {
     loop {
         match changes.recv_timeout(interrupt::LOOK_EVERY) {
-            Ok(batch) => take(&batch)?,
+            Ok(batch) => rows.write(&batch)?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {}
         }

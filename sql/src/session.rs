@@ -39,7 +39,7 @@ pub enum Outcome {
         schema: SchemaRef,
         /// The changes.
         changes: Receiver<ChangelogBatch>,
-        /// Its id.
+        /// The id under which the job is listed.
         id: String,
         /// The job behind it.
         job: JobHandle,

@@ -1,5 +1,7 @@
 //! Functions of PostgreSQL that clients call in questions about the catalog and that `datafusion-pg-catalog` lacks.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
@@ -77,123 +79,135 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
     constants
 }
 
+/// What a function gives for its arguments.
+type Invoke = Arc<dyn Fn(&ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> + Send + Sync>;
+
+/// A function of the catalog, known by its name.
+struct Function {
+    name: &'static str,
+    signature: Signature,
+    returns: DataType,
+    invoke: Invoke,
+}
+
+/// A function of up to three arguments of any types.
+pub fn function(
+    name: &'static str,
+    returns: DataType,
+    invoke: impl Fn(&ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let some = [TypeSignature::Nullary, TypeSignature::Any(1), TypeSignature::Any(2), TypeSignature::Any(3)];
+    let signature = Signature::one_of(some.to_vec(), Volatility::Stable);
+    ScalarUDF::from(Function { name, signature, returns, invoke: Arc::new(invoke) })
+}
+
+/// A function that gives the same whatever it is asked.
+fn constant(name: &'static str, value: ScalarValue) -> ScalarUDF {
+    function(name, value.data_type(), move |_| Ok(ColumnarValue::Scalar(value.clone())))
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(self.returns.clone())
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        (self.invoke)(&arguments)
+    }
+}
+
 /// Makes the functions known to `context`.
 pub fn register(context: &SessionContext) {
     for (name, value) in constants() {
-        context.register_udf(ScalarUDF::from(Constant { name, signature: any_arguments(), value }));
+        context.register_udf(constant(name, value));
     }
-    context.register_udf(ScalarUDF::from(Setting { name: "current_setting", signature: any_arguments() }));
-    context.register_udf(ScalarUDF::from(Setting { name: "set_config", signature: any_arguments() }));
-    context.register_udf(ScalarUDF::from(Format { signature: Signature::variadic_any(Volatility::Stable) }));
+    context.register_udf(function("current_setting", DataType::Utf8, current_setting));
+    context.register_udf(function("set_config", DataType::Utf8, set_config));
+    let (name, signature) = ("format", Signature::variadic_any(Volatility::Stable));
+    context.register_udf(ScalarUDF::from(Function {
+        name,
+        signature,
+        returns: DataType::Utf8,
+        invoke: Arc::new(format_rows),
+    }));
 }
 
 /// `pg_backend_pid()` as the connection with this number calls it.
 pub fn backend_pid(connection: i32) -> ScalarUDF {
-    let value = ScalarValue::Int32(Some(connection));
-    ScalarUDF::from(Constant { name: "pg_backend_pid", signature: any_arguments(), value })
+    constant("pg_backend_pid", ScalarValue::Int32(Some(connection)))
 }
 
-/// Up to three arguments of any types.
-pub fn any_arguments() -> Signature {
-    let some = [TypeSignature::Nullary, TypeSignature::Any(1), TypeSignature::Any(2), TypeSignature::Any(3)];
-    Signature::one_of(some.to_vec(), Volatility::Stable)
+/// An argument as a column of another type; None when there are fewer.
+pub fn argument(
+    arguments: &ScalarFunctionArgs,
+    place: usize,
+    data_type: &DataType,
+) -> Result<Option<ArrayRef>, DataFusionError> {
+    let Some(value) = arguments.args.get(place) else { return Ok(None) };
+    Ok(Some(arrow::compute::cast(&value.to_array(arguments.number_rows)?, data_type)?))
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Constant {
-    name: &'static str,
-    signature: Signature,
-    value: ScalarValue,
+fn too_few(name: &str) -> DataFusionError {
+    DataFusionError::Plan(format!("{name} needs more arguments"))
 }
 
-impl ScalarUDFImpl for Constant {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, DataFusionError> {
-        Ok(self.value.data_type())
-    }
-
-    fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        Ok(ColumnarValue::Scalar(self.value.clone()))
-    }
+/// `current_setting(name)`
+fn current_setting(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+    let names = argument(arguments, 0, &DataType::Utf8)?.ok_or_else(|| too_few("current_setting"))?;
+    let value =
+        |name: &str| SETTINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
+    let values: StringArray = names.as_string::<i32>().iter().map(|name| name.and_then(value)).collect();
+    Ok(ColumnarValue::Array(Arc::new(values)))
 }
 
-/// `current_setting(name)` and `set_config(name, value, local)`; the latter says the value and keeps nothing.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Setting {
-    name: &'static str,
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Setting {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, DataFusionError> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let wanted = usize::from(self.name == "set_config");
-        let Some(argument) = arguments.args.get(wanted) else {
-            return Err(DataFusionError::Plan(format!("{} needs more arguments", self.name)));
-        };
-        let texts = arrow::compute::cast(&argument.to_array(arguments.number_rows)?, &DataType::Utf8)?;
-        if wanted == 1 {
-            return Ok(ColumnarValue::Array(texts));
-        }
-        let value =
-            |name: &str| SETTINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
-        let values: StringArray = texts.as_string::<i32>().iter().map(|name| name.and_then(value)).collect();
-        Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
-    }
+/// `set_config(name, value, local)`: says the value and keeps nothing.
+fn set_config(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+    let values = argument(arguments, 1, &DataType::Utf8)?.ok_or_else(|| too_few("set_config"))?;
+    Ok(ColumnarValue::Array(values))
 }
 
 /// `format(pattern, …)`; see [`formatted`].
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Format {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Format {
-    fn name(&self) -> &str {
-        "format"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType, DataFusionError> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
-        let rows = arguments.number_rows;
-        let text = |value: &ColumnarValue| Ok(arrow::compute::cast(&value.to_array(rows)?, &DataType::Utf8)?);
-        let columns: Vec<ArrayRef> = arguments.args.iter().map(text).collect::<Result<_, DataFusionError>>()?;
-        let columns: Vec<&StringArray> = columns.iter().map(|column| column.as_string::<i32>()).collect();
-        let Some((patterns, values)) = columns.split_first() else {
-            return Err(DataFusionError::Plan("format needs a pattern".to_string()));
-        };
-        let row = |row: usize| {
-            let values = values.iter().map(|column| column.is_valid(row).then(|| column.value(row)));
-            patterns.is_valid(row).then(|| formatted(patterns.value(row), &values.collect::<Vec<_>>())).transpose()
-        };
-        let texts: StringArray = (0..rows).map(row).collect::<Result<_, _>>()?;
-        Ok(ColumnarValue::Array(Arc::new(texts) as ArrayRef))
-    }
+fn format_rows(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+    let columns = (0..arguments.args.len()).filter_map(|place| argument(arguments, place, &DataType::Utf8).transpose());
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+    let columns: Vec<&StringArray> = columns.iter().map(|column| column.as_string::<i32>()).collect();
+    let Some((patterns, values)) = columns.split_first() else {
+        return Err(DataFusionError::Plan("format needs a pattern".to_string()));
+    };
+    let row = |row: usize| {
+        let values = values.iter().map(|column| column.is_valid(row).then(|| column.value(row)));
+        patterns.is_valid(row).then(|| formatted(patterns.value(row), &values.collect::<Vec<_>>())).transpose()
+    };
+    let texts: StringArray = (0..arguments.number_rows).map(row).collect::<Result<_, _>>()?;
+    Ok(ColumnarValue::Array(Arc::new(texts)))
 }
 
 /// `pattern` with values in the places of `%[position$][-][width]` and `s`, `I` or `L`; `%%` is a `%`.

@@ -5,7 +5,7 @@
 //! questions are brought to by `catalog_unfold`: [`COLUMNS`] has a row per column of a key, for the many ways in which
 //! clients unfold `pg_index.indkey`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -174,16 +174,17 @@ fn attributes(schema: SchemaRef, found: &Found) -> Result<RecordBatch, DataFusio
     let kept = &found.kept;
     let (tables, numbers) = (column(kept, "attrelid")?, column(kept, "attnum")?);
     let (tables, numbers) = (tables.as_primitive::<Int32Type>(), numbers.as_primitive::<Int16Type>());
+    let rows: HashMap<(i32, i16), usize> =
+        (0..kept.num_rows()).map(|row| ((tables.value(row), numbers.value(row)), row)).collect();
     let mut batches = vec![kept.clone()];
     for (relation, _, key) in found.relations.with_keys() {
         for (place, (number, _)) in (1..).zip(&key.columns) {
-            let of_table = |row: &usize| tables.value(*row) == relation && numbers.value(*row) == *number;
-            let Some(row) = (0..kept.num_rows()).find(of_table) else { continue };
+            let Some(row) = rows.get(&(relation, *number)) else { continue };
             let values: [(&str, ArrayRef); 2] = [
                 ("attrelid", Arc::new(Int32Array::from(vec![relation + KEY_NUMBERS]))),
                 ("attnum", Arc::new(Int16Array::from(vec![place]))),
             ];
-            batches.push(replaced(&schema, &kept.slice(row, 1), &values)?);
+            batches.push(replaced(&schema, &kept.slice(*row, 1), &values)?);
         }
     }
     Ok(concat_batches(&schema, &batches)?)

@@ -47,9 +47,9 @@ impl CopiedTable {
 
 /// The COPY in `text`, if it is one. `before` is what stands before it in the text that positions refer to.
 pub fn parse(before: &str, text: &str) -> Result<Option<Copy>, SqlError> {
+    // Most texts are none, and may be long.
     let first = Scanner::new(text).next_token();
-    let is_copy = |(start, end): (usize, usize)| text[start..end].eq_ignore_ascii_case("copy");
-    if !matches!(first, Some(Token::Word(start, end)) if is_copy((start, end))) {
+    if !matches!(first, Some(Token::Word(start, end)) if text[start..end].eq_ignore_ascii_case("copy")) {
         return Ok(None);
     }
     let mut words = Words::of(text);
